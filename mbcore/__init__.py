@@ -1,0 +1,8 @@
+"""mbcore: the lecture's equations, run; minibatching is one visible act on them."""
+
+from .backend import gpu_available, to_cpu, to_gpu, xp_of
+from .equations import Equations, equations
+from .notation import NotationError
+from .program import Program
+
+__all__ = ["Equations", "NotationError", "Program", "equations", "gpu_available", "to_cpu", "to_gpu", "xp_of"]

@@ -1,0 +1,66 @@
+"""Which array library holds these arrays. The only module that imports CuPy."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+
+@functools.cache
+def _cupy():
+    """CuPy, or None when it is not installed or finds no GPU. Looked for at the first question, not at import."""
+    try:
+        import cupy
+        return cupy if cupy.cuda.runtime.getDeviceCount() > 0 else None
+    except Exception:               # no CuPy, no driver, or a driver that does not fit: all mean no GPU here
+        return None
+
+
+def gpu_available():
+    """True when CuPy is installed and sees a GPU."""
+    return _cupy() is not None
+
+
+def array_module(device):
+    """"cpu" -> numpy, "gpu" -> cupy; RuntimeError in words when there is no GPU."""
+    if device not in ("cpu", "gpu"):
+        raise ValueError(f"device: expected 'cpu' or 'gpu', got {device!r}")
+    if device == "gpu" and not gpu_available():
+        raise RuntimeError("device: 'gpu' was asked for, and there is no GPU that CuPy can use here; "
+                           'install it by pip install -e ".[gpu]" on a machine with an NVIDIA GPU')
+    return _cupy() if device == "gpu" else np
+
+
+def device_of(array):
+    """"gpu" for a CuPy array, "cpu" for anything else."""
+    return "gpu" if type(array).__module__.partition(".")[0] == "cupy" else "cpu"
+
+
+def xp_of(*arrays, names=()):
+    """numpy or cupy, as the arrays decide; TypeError naming the first that is on another device than the one before."""
+    if all(type(a) is np.ndarray for a in arrays):
+        return np
+    devices = [device_of(a) for a in arrays]
+    for k, device in enumerate(devices):
+        if device != devices[0]:
+            name = names[k] if k < len(names) else f"argument {k + 1}"
+            raise TypeError(f"{name}: expected an array on the {devices[0]}, got one on the {device}; "
+                            "move it by mb.to_cpu or mb.to_gpu")
+    return array_module(devices[0])
+
+
+def to_gpu(array):
+    """A copy of the array on the GPU; RuntimeError without one."""
+    return array_module("gpu").asarray(array)
+
+
+def to_cpu(array):
+    """The array as a NumPy array on the host; itself if it is there already."""
+    return array.get() if device_of(array) == "gpu" else np.asarray(array)
+
+
+def synchronise(device):
+    """Wait until the device has done all that was asked of it; nothing to wait for on a CPU."""
+    if device == "gpu":
+        array_module("gpu").cuda.get_current_stream().synchronize()

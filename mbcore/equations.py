@@ -1,0 +1,108 @@
+"""`Equations`: the model for one example, and the few acts on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from . import indexing, loops, reference
+from .graph import lower
+from .latex import latex
+from .notation import parse
+from .program import Program
+
+
+def equations(text):
+    """The model for one example, in the slides' notation; NotationError with place and reason for anything else.
+
+    One statement a line: name[indices] = expression. A name on a left side is computed; otherwise a capital makes a
+    parameter and a small letter an input. In a product, an index that stands twice and that the left side lacks is summed.
+    """
+    return Equations(parse(text))
+
+
+@dataclass(frozen=True)
+class Equations:
+    """Immutable; every act returns new Equations or a Program."""
+
+    statements: tuple
+    replicas: tuple = ()            # indices that parameters got: r
+    newest: str | None = None       # the index that was added last, highlighted in LaTeX
+
+    graph: object = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self):
+        object.__setattr__(self, "graph", lower(self.statements, self.replicas))
+
+    def __str__(self):
+        width = max(len(str(s.left)) for s in self.statements)
+        return "\n".join(f"{str(s.left):{width}} = {s.right}" for s in self.statements)
+
+    @property
+    def inputs(self):
+        """name -> indices of the inputs."""
+        return dict(self.graph.roles.inputs)
+
+    @property
+    def parameters(self):
+        """name -> indices of the parameters."""
+        return dict(self.graph.roles.parameters)
+
+    @property
+    def computed(self):
+        """name -> indices of the computed values."""
+        return dict(self.graph.roles.computed)
+
+    def with_index(self, name, parameters=False, shared=()):
+        """The equations with one more index, in front of every input and every value computed from one.
+
+        No parameter gets it, unless `parameters`: then they do too (R independent networks), and it stands before all
+        others. Inputs named in `shared` do not get it.
+        """
+        statements = indexing.with_index(self.statements, name, parameters, shared, self.replicas)
+        return Equations(statements, (name, *self.replicas) if parameters else self.replicas, name)
+
+    def unrolled(self, B):
+        """B copies of the equations instead of an index: inputs x_0, x_1, ..., the parameters once, and the mean of the losses."""
+        return Equations(indexing.unrolled(self.statements, B), self.replicas)
+
+    def forward_equations(self):
+        """The forward pass as loops, one a line: for b,i,j: h~[b,j] += W0[j,i] * x[b,i]."""
+        return "\n".join(map(str, loops.forward_loops(self.graph)))
+
+    def backward_equations(self, mean_in=("parameters",)):
+        """Backpropagation as loops, one a line, with the 1/B where `mean_in` puts it; `compile` says what it may be."""
+        return "\n".join(map(str, loops.backward_loops(self.graph, mean_in)))
+
+    def run_as_loops(self, params, mean_in=("parameters",), **inputs):
+        """Forward and backward as plain loops over every index, one number at a time, in float64: slow and obvious.
+
+        Returns (values, gradients), dictionaries by name. The sizes are read off the arrays.
+        """
+        arrays, shapes = {**params, **inputs}, self.graph.shapes
+        sizes = {i: n for name, a in arrays.items() for i, n in zip(shapes[name], getattr(a, "shape", ()))}
+        sizes.update({used: sizes[own] for used, own, _ in self.graph.same_sizes if own in sizes})
+        every = loops.forward_loops(self.graph)
+        if "L" in self.computed:
+            every += loops.backward_loops(self.graph, mean_in)
+        done = reference.run(every, arrays, sizes, shapes)
+        values = {name: done[name] for name in self.computed}
+        return values, {n.removesuffix(".grad"): a for n, a in done.items() if n.endswith(".grad")}
+
+    def latex(self):
+        """The equations as LaTeX, the newest index in colour and bold."""
+        return latex(self.statements, self.newest)
+
+    def _repr_latex_(self):
+        return f"$${self.latex()}$$"
+
+    def compile(self, device="cpu", dtype="float32", mean_in=("parameters",), **sizes):
+        """A Program for these sizes, one for each index: compile(b=32, i=64, j=32, y=10).
+
+        device: "cpu" or "gpu". dtype: "float32" or "float64". mean_in: where the 1/B of the average stands, any of
+        "parameters" (in W.grad, as on the slides), "loss" (in L.grad), "update" (in the step); two of them give 1/B^2.
+        """
+        return Program(self.graph, sizes, device, dtype, mean_in)
+
+    def nbytes(self, dtype="float32", **sizes):
+        """The bytes that `compile` with these sizes will hold, without allocating them."""
+        return Program(self.graph, sizes, dtype=dtype, _dry=True).nbytes

@@ -1,0 +1,242 @@
+"""Forward and backward kernels on arrays, NumPy's or CuPy's. All write to `out`; none allocates array data.
+
+g is the gradient of the result, y the result, x the argument. `out` never overlaps x, y or g unless said.
+Softmax and the losses take matrices: one row for each example (and replica, and position), one column for each class.
+"""
+
+from __future__ import annotations
+
+from .backend import xp_of
+
+# ------------------------------------------------------------------ element by element: out[..] = f(x[..])
+
+
+def sigmoid(x, out):
+    """out = 1 / (1 + exp(-x)), computed as (1 + tanh(x / 2)) / 2, which cannot overflow. out may be x."""
+    xp = xp_of(x, out)
+    xp.multiply(x, 0.5, out=out)
+    xp.tanh(out, out=out)
+    out += 1
+    out *= 0.5
+
+
+def sigmoid_backward(x, y, g, out):
+    """out = g y (1 - y)."""
+    xp = xp_of(y, g, out)
+    xp.subtract(1, y, out=out)
+    out *= y
+    out *= g
+
+
+def tanh(x, out):
+    """out = tanh(x)."""
+    xp_of(x, out).tanh(x, out=out)
+
+
+def tanh_backward(x, y, g, out):
+    """out = g (1 - y^2)."""
+    xp = xp_of(y, g, out)
+    xp.multiply(y, y, out=out)
+    xp.subtract(1, out, out=out)
+    out *= g
+
+
+def relu(x, out):
+    """out = max(x, 0)."""
+    xp_of(x, out).maximum(x, 0, out=out)
+
+
+def relu_backward(x, y, g, out):
+    """out = g where x > 0, else 0 (at 0 the subgradient 0). No array of truth values is kept: sign(max(x, 0)) is it."""
+    xp = xp_of(y, g, out)
+    xp.sign(y, out=out)
+    out *= g
+
+
+def exp(x, out):
+    """out = exp(x)."""
+    xp_of(x, out).exp(x, out=out)
+
+
+def exp_backward(x, y, g, out):
+    """out = g y."""
+    xp_of(y, g, out).multiply(g, y, out=out)
+
+
+def log(x, out):
+    """out = log(x)."""
+    xp_of(x, out).log(x, out=out)
+
+
+def log_backward(x, y, g, out):
+    """out = g / x."""
+    xp_of(x, g, out).divide(g, x, out=out)
+
+
+def sqrt(x, out):
+    """out = x^(1/2)."""
+    xp_of(x, out).sqrt(x, out=out)
+
+
+def sqrt_backward(x, y, g, out):
+    """out = g / (2 y)."""
+    xp = xp_of(y, g, out)
+    xp.divide(g, y, out=out)
+    out *= 0.5
+
+
+def power(x, out, exponent):
+    """out = x^p for a small number p."""
+    xp = xp_of(x, out)
+    if exponent == -1:
+        xp.divide(1, x, out=out)
+    elif exponent == 2:
+        xp.multiply(x, x, out=out)
+    else:
+        xp.power(x, exponent, out=out)
+
+
+def power_backward(x, y, g, out, exponent):
+    """out = g p x^(p - 1)."""
+    xp = xp_of(x, g, out)
+    if exponent == 2:
+        xp.multiply(x, g, out=out)
+    else:
+        xp.power(x, exponent - 1, out=out)
+        out *= g
+    out *= exponent
+
+
+MAPS = {"sigmoid": (sigmoid, sigmoid_backward), "tanh": (tanh, tanh_backward), "relu": (relu, relu_backward),
+        "exp": (exp, exp_backward), "log": (log, log_backward), "sqrt": (sqrt, sqrt_backward),
+        "power": (power, power_backward)}
+
+# ------------------------------------------------------------------ rows: softmax and the losses
+
+
+def softmax(s, out, row):
+    """out[b,y] = exp(s[b,y]) / sum_y exp(s[b,y]), the largest s of a row taken off first. row: [b], written."""
+    xp = xp_of(s, out, row)
+    column = row[:, None]
+    xp.max(s, axis=-1, out=row)
+    xp.subtract(s, column, out=out)
+    xp.exp(out, out=out)
+    xp.sum(out, axis=-1, out=row)
+    out /= column
+
+
+def softmax_backward(P, g, out, row):
+    """out[b,y] = P[b,y] (g[b,y] - sum_y g[b,y] P[b,y]). row: [b], written."""
+    xp = xp_of(P, g, out, row)
+    xp.multiply(g, P, out=out)
+    xp.sum(out, axis=-1, out=row)
+    xp.subtract(g, row[:, None], out=out)
+    out *= P
+
+
+def label_places(target, first, out):
+    """out[b] = first[b] + target[b]: where P[b,target[b]] stands in P laid out flat. first[b] = b times the classes."""
+    xp_of(target, first, out).add(first, target, out=out)
+
+
+def nll(P, places, out):
+    """out[b] = -log P[b,target[b]]."""
+    xp = xp_of(P, places, out)
+    xp.take(P.reshape(-1), places, out=out, mode="clip")
+    xp.log(out, out=out)
+    xp.negative(out, out=out)
+
+
+def nll_backward(P, places, g, out, row):
+    """out[b,y] = -g[b] / P[b,y] at y = target[b], else 0. row: [b], written."""
+    xp = xp_of(P, places, g, out, row)
+    xp.take(P.reshape(-1), places, out=row, mode="clip")
+    xp.divide(g, row, out=row)
+    xp.negative(row, out=row)
+    out.fill(0)
+    xp.put(out.reshape(-1), places, row)
+
+
+def cross_entropy(s, places, out, P, row):
+    """out[b] = log sum_y exp(s[b,y]) - s[b,target[b]]. Written too: P, the softmax of s; row: [b]."""
+    xp = xp_of(s, places, out, P, row)
+    column = row[:, None]
+    xp.max(s, axis=-1, out=row)
+    xp.subtract(s, column, out=P)
+    xp.take(P.reshape(-1), places, out=out, mode="clip")
+    xp.exp(P, out=P)
+    xp.sum(P, axis=-1, out=row)
+    P /= column
+    xp.log(row, out=row)
+    xp.subtract(row, out, out=out)
+
+
+def cross_entropy_backward(P, places, g, out, row):
+    """out[b,y] = g[b] (P[b,y] - [y = target[b]]). row: [b], written."""
+    xp = xp_of(P, places, g, out, row)
+    xp.multiply(P, g[:, None], out=out)
+    flat = out.reshape(-1)
+    xp.take(flat, places, out=row, mode="clip")
+    row -= g
+    xp.put(flat, places, row)
+
+
+def log_softmax(s, P, row, out):
+    """out[b,y] = s[b,y] - log sum_y exp(s[b,y]). Written too: P, the softmax of s; row: [b]."""
+    xp = xp_of(s, P, row, out)
+    column = row[:, None]
+    xp.max(s, axis=-1, out=row)
+    xp.subtract(s, column, out=out)
+    xp.exp(out, out=P)
+    xp.sum(P, axis=-1, out=row)
+    P /= column
+    xp.log(row, out=row)
+    out -= column
+
+
+def soft_nll(logP, t, out, work):
+    """out[b] = -sum_y t[b,y] log P[b,y]. work: as P, written."""
+    xp = xp_of(logP, t, out, work)
+    xp.multiply(logP, t, out=work)
+    xp.sum(work, axis=-1, out=out)
+    xp.negative(out, out=out)
+
+
+def soft_nll_backward(P, t, g, out):
+    """out[b,y] = -g[b] t[b,y] / P[b,y]."""
+    xp = xp_of(P, t, g, out)
+    xp.divide(t, P, out=out)
+    out *= g[:, None]
+    xp.negative(out, out=out)
+
+
+def soft_cross_entropy_backward(P, t, g, out, row):
+    """out[b,y] = g[b] ((sum_y t[b,y]) P[b,y] - t[b,y]); the sum is 1 for a distribution, and is not assumed. row: [b], written."""
+    xp = xp_of(P, t, g, out, row)
+    xp.sum(t, axis=-1, out=row)
+    xp.multiply(P, row[:, None], out=out)
+    out -= t
+    out *= g[:, None]
+
+
+def target_backward(logP, g, out):
+    """out[b,y] = -g[b] log P[b,y]: nll and cross_entropy with respect to a distribution t."""
+    xp = xp_of(logP, g, out)
+    xp.multiply(logP, g[:, None], out=out)
+    xp.negative(out, out=out)
+
+
+def squared_error(s, t, out, work):
+    """out[b] = 1/2 sum_y (s[b,y] - t[b,y])^2. work: as s, written."""
+    xp = xp_of(s, t, out, work)
+    xp.subtract(s, t, out=work)
+    xp.multiply(work, work, out=work)
+    xp.sum(work, axis=-1, out=out)
+    out *= 0.5
+
+
+def squared_error_backward(s, t, g, out):
+    """out[b,y] = g[b] (s[b,y] - t[b,y]). With s and t exchanged: the gradient of t."""
+    xp = xp_of(s, t, g, out)
+    xp.subtract(s, t, out=out)
+    out *= g[:, None]

@@ -1,0 +1,52 @@
+"""The printed loops, run as they stand: one Python number at a time. Slow and obvious; the oracle of the kernels.
+
+Its forward pass shares nothing with the kernels but the graph. Its backward pass has the same rules as the
+program's, so gradients are checked against differences and automatic differentiation, not against this.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+
+import numpy as np
+
+from .loops import size_of
+from .notation import Call, Number, Power, Product, Ref, Sum
+
+FUNCTIONS = {"sigmoid": lambda x: 1 / (1 + math.exp(-x)), "tanh": math.tanh, "exp": math.exp, "log": math.log,
+             "sqrt": math.sqrt, "relu": lambda x: max(x, 0.0), "step": lambda x: float(x > 0)}
+
+
+def run(loops, arrays, sizes, shapes):
+    """Run Loops over float64 arrays. arrays: name -> array; sizes: index -> int; shapes: name -> indices.
+
+    Returns a new dictionary with every array the loops wrote as well. B in an expression is the size of b.
+    """
+    arrays = {name: np.array(a, dtype=None if np.issubdtype(np.asarray(a).dtype, np.integer) else np.float64)
+              for name, a in arrays.items()}
+    numbers = {size_of(index).name: float(n) for index, n in sizes.items()}
+    for loop in loops:
+        if loop.target.name not in arrays:
+            indices = shapes.get(loop.target.name.removesuffix(".grad"), loop.target.indices)
+            arrays[loop.target.name] = np.zeros([sizes[i] for i in indices])
+        for at in product(*(range(sizes[i]) for i in loop.over)):
+            place = dict(zip(loop.over, at))
+            arrays[loop.target.name][_where(loop.target, place, arrays)] += loop.sign * value(loop.expression, place, arrays, numbers)
+    return arrays
+
+
+def value(e, place, arrays, numbers):
+    """One number: the expression e where the indices have the values in place."""
+    match e:
+        case Number(): return e.value
+        case Ref(): return numbers[e.name] if e.name in numbers and not e.indices else float(arrays[e.name][_where(e, place, arrays)])
+        case Sum(): return sum(sign * value(t, place, arrays, numbers) for sign, t in e.terms)
+        case Product(): return math.prod(value(f, place, arrays, numbers) for f in e.factors)
+        case Power(): return value(e.base, place, arrays, numbers) ** e.exponent
+        case Call(): return FUNCTIONS[e.function](value(e.args[0], place, arrays, numbers))
+    raise TypeError(f"expression: expected one of the loops' grammar, got {type(e).__name__}")
+
+
+def _where(ref, place, arrays):
+    return tuple(place[i] if isinstance(i, str) else int(arrays[i.name][_where(i, place, arrays)]) for i in ref.indices)
