@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 
 @functools.cache
@@ -64,3 +65,16 @@ def synchronise(device):
     """Wait until the device has done all that was asked of it; nothing to wait for on a CPU."""
     if device == "gpu":
         array_module("gpu").cuda.get_current_stream().synchronize()
+
+
+@functools.cache
+def _blas():
+    return ThreadpoolController()
+
+
+def one_blas_thread():
+    """A context in which NumPy's BLAS uses one thread: small matrices lose more to waking threads than they gain.
+
+    What other code set before is back in force afterwards.
+    """
+    return _blas().limit(limits=1, user_api="blas")

@@ -78,7 +78,7 @@ def _put(xp, value, out, coefficient, accumulate, scratch):
 def _sum(xp, a, out):
     axes = tuple(k for k, i in enumerate(a.indices) if i not in out.indices)
     left = tuple(i for i in a.indices if i in out.indices)
-    return partial(xp.sum, a.array, axis=axes, out=out.array.transpose([out.indices.index(i) for i in left]))
+    return partial(a.array.sum, axis=axes, out=out.array.transpose([out.indices.index(i) for i in left]))
 
 
 def _pair(xp, a, b, out, scratch):

@@ -13,6 +13,7 @@ The gradient rule stands in `backward`: a list of Terms to accumulate and of Map
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from .indexing import letters, ordered, roles, summed
 from .notation import LOSSES, MAPS, REDUCTIONS, Call, Number, Power, Product, Ref, Sum
@@ -91,7 +92,7 @@ class Graph:
     pending: tuple = ()             # over= letters that no value bears yet
     shapes: dict = field(default_factory=dict)      # every name, temporaries too -> indices
 
-    @property
+    @cached_property
     def batch(self):
         """The batch index: the index of L that no parameter bears. None without one."""
         owned = {i for p in self.roles.parameters.values() for i in p}
@@ -100,7 +101,7 @@ class Graph:
             raise ValueError(f"L: expected one batch index, got {', '.join(free)}; sum or average the others away")
         return free[0] if free else None
 
-    @property
+    @cached_property
     def labels(self):
         """Input name -> index it counts in: target holds whole numbers 0 <= target < size of y."""
         return {n.target.name: n.over[0] for n in self.nodes if isinstance(n, Loss) and n.labels}

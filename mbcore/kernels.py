@@ -118,10 +118,10 @@ def softmax(s, out, row):
     """out[b,y] = exp(s[b,y]) / sum_y exp(s[b,y]), the largest s of a row taken off first. row: [b], written."""
     xp = xp_of(s, out, row)
     column = row[:, None]
-    xp.max(s, axis=-1, out=row)
+    s.max(axis=-1, out=row)
     xp.subtract(s, column, out=out)
     xp.exp(out, out=out)
-    xp.sum(out, axis=-1, out=row)
+    out.sum(axis=-1, out=row)
     out /= column
 
 
@@ -129,7 +129,7 @@ def softmax_backward(P, g, out, row):
     """out[b,y] = P[b,y] (g[b,y] - sum_y g[b,y] P[b,y]). row: [b], written."""
     xp = xp_of(P, g, out, row)
     xp.multiply(g, P, out=out)
-    xp.sum(out, axis=-1, out=row)
+    out.sum(axis=-1, out=row)
     xp.subtract(g, row[:, None], out=out)
     out *= P
 
@@ -142,7 +142,7 @@ def label_places(target, first, out):
 def nll(P, places, out):
     """out[b] = -log P[b,target[b]]."""
     xp = xp_of(P, places, out)
-    xp.take(P.reshape(-1), places, out=out, mode="clip")
+    P.reshape(-1).take(places, out=out, mode="clip")
     xp.log(out, out=out)
     xp.negative(out, out=out)
 
@@ -150,22 +150,22 @@ def nll(P, places, out):
 def nll_backward(P, places, g, out, row):
     """out[b,y] = -g[b] / P[b,y] at y = target[b], else 0. row: [b], written."""
     xp = xp_of(P, places, g, out, row)
-    xp.take(P.reshape(-1), places, out=row, mode="clip")
+    P.reshape(-1).take(places, out=row, mode="clip")
     xp.divide(g, row, out=row)
     xp.negative(row, out=row)
     out.fill(0)
-    xp.put(out.reshape(-1), places, row)
+    out.reshape(-1).put(places, row)
 
 
 def cross_entropy(s, places, out, P, row):
     """out[b] = log sum_y exp(s[b,y]) - s[b,target[b]]. Written too: P, the softmax of s; row: [b]."""
     xp = xp_of(s, places, out, P, row)
     column = row[:, None]
-    xp.max(s, axis=-1, out=row)
+    s.max(axis=-1, out=row)
     xp.subtract(s, column, out=P)
-    xp.take(P.reshape(-1), places, out=out, mode="clip")
+    P.reshape(-1).take(places, out=out, mode="clip")
     xp.exp(P, out=P)
-    xp.sum(P, axis=-1, out=row)
+    P.sum(axis=-1, out=row)
     P /= column
     xp.log(row, out=row)
     xp.subtract(row, out, out=out)
@@ -176,19 +176,19 @@ def cross_entropy_backward(P, places, g, out, row):
     xp = xp_of(P, places, g, out, row)
     xp.multiply(P, g[:, None], out=out)
     flat = out.reshape(-1)
-    xp.take(flat, places, out=row, mode="clip")
+    flat.take(places, out=row, mode="clip")
     row -= g
-    xp.put(flat, places, row)
+    flat.put(places, row)
 
 
 def log_softmax(s, P, row, out):
     """out[b,y] = s[b,y] - log sum_y exp(s[b,y]). Written too: P, the softmax of s; row: [b]."""
     xp = xp_of(s, P, row, out)
     column = row[:, None]
-    xp.max(s, axis=-1, out=row)
+    s.max(axis=-1, out=row)
     xp.subtract(s, column, out=out)
     xp.exp(out, out=P)
-    xp.sum(P, axis=-1, out=row)
+    P.sum(axis=-1, out=row)
     P /= column
     xp.log(row, out=row)
     out -= column
@@ -198,7 +198,7 @@ def soft_nll(logP, t, out, work):
     """out[b] = -sum_y t[b,y] log P[b,y]. work: as P, written."""
     xp = xp_of(logP, t, out, work)
     xp.multiply(logP, t, out=work)
-    xp.sum(work, axis=-1, out=out)
+    work.sum(axis=-1, out=out)
     xp.negative(out, out=out)
 
 
@@ -213,7 +213,7 @@ def soft_nll_backward(P, t, g, out):
 def soft_cross_entropy_backward(P, t, g, out, row):
     """out[b,y] = g[b] ((sum_y t[b,y]) P[b,y] - t[b,y]); the sum is 1 for a distribution, and is not assumed. row: [b], written."""
     xp = xp_of(P, t, g, out, row)
-    xp.sum(t, axis=-1, out=row)
+    t.sum(axis=-1, out=row)
     xp.multiply(P, row[:, None], out=out)
     out -= t
     out *= g[:, None]
@@ -231,7 +231,7 @@ def squared_error(s, t, out, work):
     xp = xp_of(s, t, out, work)
     xp.subtract(s, t, out=work)
     xp.multiply(work, work, out=work)
-    xp.sum(work, axis=-1, out=out)
+    work.sum(axis=-1, out=out)
     out *= 0.5
 
 

@@ -6,10 +6,10 @@ contiguous as well and nothing is allocated; its list of calls is bound at its f
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from math import prod
 from numbers import Real
-from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from . import kernels
 from .backend import array_module, device_of
 from .contraction import Operand, aligned, bind
 from .graph import Accumulate, Contraction, Loss, Map, Softmax, Term, backward, grad
+from .notation import Ref
 
 MEAN_IN = ("parameters", "loss", "update")
 
@@ -45,14 +46,18 @@ class Memory:
         return self.view(name, self.shapes[name.removesuffix(".grad")], sizes, dtype)
 
 
-class Plan(NamedTuple):
+@dataclass(frozen=True)
+class Plan:
     """The calls of a program for one set of sizes."""
 
     sizes: dict
+    inputs: dict            # name -> its buffer
+    values: dict            # name -> array, temporaries too
     forward: list           # [(name of the value computed, calls)]
+    grads: dict             # name -> array; with L.grad, where backward starts
     backward: list          # calls, every gradient
-    update: list            # calls, the gradients of the parameters alone, with lr and 1/B in L.grad already
-    seed: object            # L.grad
+    update: list            # calls, the gradients of the parameters alone
+    learned: list           # [(parameter, its gradient)]
 
 
 class Program:
@@ -93,7 +98,7 @@ class Program:
     def values(self):
         """name -> array, as the last forward left them; overwritten by the next."""
         self._need("forward", "backward", "step")
-        return {name: self._memory.value(name, self._plan.sizes) for name in self._outs()}
+        return dict(self._plan.values)
 
     @property
     def grads(self):
@@ -102,7 +107,7 @@ class Program:
             raise RuntimeError("grads: step computes and uses the gradients in one go and keeps none; "
                                "call forward and backward to look at them")
         self._need("backward")
-        return {n.removesuffix(".grad"): self._memory.value(n, self._plan.sizes) for n in self._grad_names}
+        return dict(self._plan.grads)
 
     def forward(self, **inputs):
         """Compute every value. Inputs by the names in the equations. Returns a copy of L[b]."""
@@ -111,14 +116,14 @@ class Program:
             for call in calls:
                 call()
         self._state = "forward"
-        return self._memory.value("L", self._plan.sizes).copy() if "L" in self.graph.shapes else None
+        return self._plan.values["L"].copy() if "L" in self._plan.values else None
 
     def backward(self):
         """Compute every gradient of the last forward, under the convention `mean_in`; see `Equations.backward_equations`."""
         self._need("forward", "backward")
-        if self._plan.backward is None:
+        if not self._plan.grads:
             raise ValueError("L: the equations compute no L, so there is nothing to differentiate")
-        self._plan.seed.fill(1 / self._batch_size() if "loss" in self.mean_in else 1)
+        self._plan.grads["L"].fill(1 / self._batch_size() if "loss" in self.mean_in else 1)
         for call in self._plan.backward:
             call()
         self._state = "backward"
@@ -129,14 +134,14 @@ class Program:
         Returns a copy of L[b] from before the step. With k places in `mean_in` the sum of the gradients is divided by B^k.
         """
         lr = self._checked_lr(lr)
-        if self._plan.update is None:
+        if not self._plan.grads:
             raise ValueError("L: the equations compute no L, so there is nothing to learn from")
         losses = self.forward(**inputs)
-        self._plan.seed[...] = lr / self._batch_size() ** len(self.mean_in)
+        self._plan.grads["L"][...] = lr / self._batch_size() ** len(self.mean_in)     # so the gradients come out as steps
         for call in self._plan.update:
             call()
-        for name in self._learned:
-            self.xp.subtract(self.params[name], self._memory.value(name + ".grad", self.sizes), out=self.params[name])
+        for parameter, step in self._plan.learned:
+            self.xp.subtract(parameter, step, out=parameter)
         self._state = "step"
         return losses
 
@@ -152,7 +157,7 @@ class Program:
                 for call in calls:
                     call()
         self._state = "new"
-        return self._memory.value(name, self._plan.sizes).copy()
+        return self._plan.values[name].copy()
 
     def resized(self, **sizes):
         """A program with the same parameters (shared, not copied) and another size for the batch index."""
@@ -178,7 +183,7 @@ class Program:
         arrays = {name: self._checked(name, array) for name, array in inputs.items()}
         plan = self._plan_for(self._sizes_of(arrays))
         for name, array in arrays.items():
-            self._memory.value(name, plan.sizes, np.int64 if name in self.graph.labels else None)[...] = array
+            plan.inputs[name][...] = array
         self._plan, self._state = plan, "new"
 
     def _checked(self, name, array):
@@ -253,22 +258,18 @@ class Program:
         return self._plans[key]
 
     def _bound(self, sizes):
-        for name in self.graph.roles.inputs:
-            self._memory.value(name, sizes, np.int64 if name in self.graph.labels else None)
         binder = _Binder(self.xp, self.graph, self._memory, sizes)
+        inputs = {name: binder.array(Ref(name)) for name in self.graph.roles.inputs}
         forward = [(node.out.name, binder.forward(node)) for node in self.graph.nodes]
+        values = {**inputs, **{node.out.name: binder.array(node.out) for node in self.graph.nodes}}
         if "L" not in self.graph.roles.computed:
-            self._grad_names, self._learned = [], []
-            return Plan(sizes, forward, None, None, None)
+            return Plan(sizes, inputs, values, forward, {}, [], [], [])
         every = backward(self.graph, mean_in=self.mean_in)
-        learned = backward(self.graph, set(self.graph.roles.parameters), mean_in=("loss",))
-        self._grad_names = list(dict.fromkeys(["L.grad", *(s.target.name for s in every)]))
-        reached = {s.target.name for s in learned}
-        self._learned = [name for name in self.params if name + ".grad" in reached]
-        return Plan(sizes, forward, binder.backward(every), binder.backward(learned), self._memory.value("L.grad", sizes))
-
-    def _outs(self):
-        return [*self.graph.roles.inputs, *(node.out.name for node in self.graph.nodes)]
+        steps = backward(self.graph, set(self.params), mean_in=("loss",))       # 1/B is in L.grad, with lr
+        grads = {r.name.removesuffix(".grad"): binder.array(r) for r in (Ref("L.grad"), *(s.target for s in every))}
+        reached = {s.target.name for s in steps}
+        learned = [(p, grads[name]) for name, p in self.params.items() if name + ".grad" in reached]
+        return Plan(sizes, inputs, values, forward, grads, binder.backward(every), binder.backward(steps), learned)
 
 
 def _float_dtype(dtype):

@@ -1,0 +1,1 @@
+"""One file for each claim or tight group of claims: a frozen Config -> a frozen Result with its verdicts."""

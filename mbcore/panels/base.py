@@ -1,0 +1,315 @@
+"""The fast panel: controls, one figure, and one sentence that says what the figure shows.
+
+How one key press becomes one picture: the browser sends the control's new value; `_recompute` makes a job of it, which
+ends any older one; `compute` gives a result; `update` moves the artists; `_picture` copies the kept background, draws
+only what moves and encodes one image; the browser swaps it. A job that is not done after `PATIENCE` seconds goes on in
+a worker thread: the same generator, pulled further. Nothing here uses pyplot or any other state outside the panel.
+"""
+import inspect
+import io
+from base64 import b64encode
+from html import escape
+from threading import Condition, Thread
+from time import perf_counter
+
+import ipywidgets as widgets
+from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+from traitlets import TraitError
+
+from . import style
+
+PATIENCE = 0.1   # seconds a control waits for its computation before a worker takes over
+FRAME = 1 / 12   # seconds between partial pictures
+DPI = 100        # CSS pixels an inch: 13 points are 18 pixels
+SCALE = 2
+CSS = """<style>
+.mb-panel { --jp-widgets-font-size: 15px; --jp-widgets-inline-height: 32px; --jp-widgets-inline-label-width: auto; }
+.mb-panel .widget-html-content { font-size: 16px; line-height: 1.4; }
+</style>"""
+
+
+def choice(description, options, value):
+    """A slider over a few given values, for example batch sizes."""
+    return widgets.SelectionSlider(description=description, options=options, value=value, **_look())
+
+
+def slider(description, low, high, value, step=1):
+    """A slider over whole numbers, or over floats when any bound or the step is one."""
+    if not any(isinstance(number, float) for number in (low, high, value, step)):
+        return widgets.IntSlider(description=description, min=low, max=high, value=value, step=step, **_look())
+    return widgets.FloatSlider(description=description, min=low, max=high, value=value, step=step,
+                               readout_format=".3g", **_look())
+
+
+def toggle(description, options, value):
+    """Buttons of which one is down, for a few alternatives that have names."""
+    return widgets.ToggleButtons(description=description, options=options, value=value,
+                                 style={"description_width": "initial", "button_width": "auto"})
+
+
+def _look():
+    return {"style": {"description_width": "initial"}, "layout": widgets.Layout(width="420px", max_width="100%")}
+
+
+class _Job:
+    """One computation, from a control's new value to its last picture."""
+
+    def __init__(self, steps, patience):
+        self.steps = steps
+        self.fraction, self.result = 0.0, None
+        self.due = perf_counter() + patience   # when the next partial picture is
+        self.stopped = False                   # set by the Stop button, read between two steps
+
+
+class Panel:
+    """Controls, figure and reading. A subclass says what to control, build, compute and update; see each method."""
+
+    title = ""
+    task = ""           # the target to reach, a sentence
+    size = (860, 400)   # of the figure, in CSS pixels
+
+    def controls(self):
+        """Return the controls by name; each is a widget with a `description` and a `value`. Called once."""
+        raise NotImplementedError
+
+    def build(self, figure):
+        """Create axes and artists, once; return the list of artists that move.
+
+        The moving ones are drawn above everything else: a legend that must lie over a moving line moves too.
+        """
+        raise NotImplementedError
+
+    def compute(self, **values):
+        """Return the result for the controls' values, or yield (fraction done, result so far) up to (1.0, result).
+
+        A generator is stopped between two yields, so it should yield a few dozen times a second.
+        """
+        raise NotImplementedError
+
+    def update(self, result):
+        """Give the artists their new data; return the one line that says what the figure shows."""
+        raise NotImplementedError
+
+    def reached(self, result):
+        """Whether the result reaches the target; None where there is no target."""
+        return None
+
+    def __init__(self):
+        self.result = self.error = None    # the last good result; the exception of the last setting, if it failed
+        self._lock = Condition()           # held while computing and drawing, so that threads take turns
+        self._newest = self._finished = self._job = _Job(self._steps(), 0)
+        self._quiet = False
+        self._controls = self.controls()
+        for name, control in self._controls.items():
+            if not getattr(control, "description", "").strip():
+                raise ValueError(f"control {name!r} of {type(self).__name__} needs a description: "
+                                 "it is what a screen reader says")
+        self._initial = {name: control.value for name, control in self._controls.items()}
+        self._build_widget()
+        with rc_context(style.RC):               # only here, in the caller's thread: rcParams are global
+            self._build_figure()
+            self._recompute(patience=float("inf"))   # complete before it is shown: stored outputs are final
+            if self.error:
+                self._draw(())
+        self._swap("png", _as_png(self._image()))    # a notebook stores this one, so it must be small
+        for control in self._controls.values():
+            control.observe(self._changed, "value")
+
+    # what a notebook or a test asks of a panel
+
+    def set(self, **values):
+        """Set controls by name, wait for the result, and return the reading."""
+        unknown = [name for name in values if name not in self._controls]
+        if unknown:
+            raise ValueError(f"no control is named {', '.join(unknown)}; there are {', '.join(self._controls)}")
+        self._assign(values)
+        self.wait()
+        return self.reading
+
+    def wait(self, timeout=60):
+        """Wait until no computation is under way; False if that takes longer than `timeout` seconds."""
+        with self._lock:
+            return self._lock.wait_for(lambda: self._finished is self._newest, timeout)
+
+    def png(self):
+        """The current picture as PNG bytes, one pixel for each CSS pixel."""
+        return _as_png(Image.open(io.BytesIO(self.picture.value)).convert("RGB").resize(self.size, Image.Resampling.LANCZOS))
+
+    def close(self):
+        """Stop any computation and take the panel off the page."""
+        self._newest = self._finished = _Job(self._steps(), 0)
+        for control in self._controls.values():
+            control.unobserve_all()
+        for widget in (self.picture, *self._controls.values(), self.widget):
+            widget.close()
+
+    def _repr_mimebundle_(self, **kwargs):
+        data = self.widget._repr_mimebundle_(**kwargs)
+        data["text/plain"] = f"{self.title}\n{self.reading}"
+        data["image/png"] = b64encode(self.png()).decode()   # for readers of the stored notebook, without a kernel
+        width, height = self.size
+        return data, {"image/png": {"width": width, "height": height}}
+
+    # from a new value to a picture
+
+    def _changed(self, change):
+        if not self._quiet:
+            self._recompute()
+
+    def _assign(self, values):
+        self._quiet = True   # several values, one computation
+        try:
+            for name, value in values.items():
+                self._controls[name].value = value
+        except TraitError as error:
+            raise ValueError(f"control {name!r} does not take {value!r}: {error}") from error
+        finally:
+            self._quiet = False
+            self._recompute()
+
+    def _recompute(self, patience=PATIENCE):
+        job = self._newest = _Job(self._steps(), patience)   # before the lock: a worker that holds it lets go
+        with self._lock:
+            if self._newest is not job:
+                return                   # a newer callback waits for the lock and will read every value
+            self._job.steps.close()      # safe: nobody pulls without the lock
+            self._job, until = job, perf_counter() + patience
+            while not (over := self._pull(job)) and perf_counter() < until:
+                pass
+            if not over:
+                self._show_progress(True)
+                Thread(target=self._work, args=(job,), daemon=True).start()
+
+    def _steps(self):
+        """The computation as steps (fraction done, result so far); the controls are read at the first."""
+        result = self.compute(**{name: control.value for name, control in self._controls.items()})
+        if inspect.isgenerator(result):
+            yield from result
+        else:
+            yield 1.0, result
+
+    def _work(self, job):
+        over = False
+        while not over:
+            with self._lock:
+                over = self._pull(job)
+
+    def _pull(self, job):
+        """Take one step and show what it gave, if that is due; True when the job is over. Needs the lock."""
+        if self._newest is not job:
+            return True
+        try:
+            if not job.stopped:
+                job.fraction, job.result = next(job.steps, (1.0, job.result))
+            over = job.stopped or job.fraction >= 1
+            if over or perf_counter() >= job.due:
+                self._show(job, over)
+                job.due = perf_counter() + FRAME
+        except Exception as error:
+            over = True
+            self._fail(error)
+        if over and self._newest is job:
+            self._finished = job
+            self._show_progress(False)
+            self._lock.notify_all()
+        return over
+
+    def _show(self, job, over):
+        reading = self.update(job.result)
+        if self._newest is not job:      # `update` moved a control: its picture is there already
+            return
+        self._draw()
+        self._swap("jpeg", _as_jpeg(self._image()))
+        self.result, self.error = job.result, None
+        if job.stopped:
+            reading = f"{reading} (stopped at {100 * job.fraction:.0f} %)"
+        self._say(reading)
+        self._judge(self.reached(job.result) if over and not job.stopped else False)
+
+    def _fail(self, error):
+        self.error, self._background = error, None   # half-updated artists must not stay in the background
+        last = " The picture above is the last one that worked." if self.picture.value else ""
+        self._say(f"This setting could not be computed: {error or type(error).__name__}.{last}", "alert")
+
+    # the figure
+
+    def redraw_background(self):
+        """For `update`: limits, ticks or anything else that does not move has changed. Costs a full draw."""
+        self._background = None
+
+    def _build_figure(self):
+        width, height = self.size
+        self.figure = Figure((width / DPI, height / DPI), dpi=DPI * SCALE, layout="constrained")
+        FigureCanvasAgg(self.figure)
+        self._moving = self.build(self.figure)
+        for artist in self._moving:
+            artist.set_animated(True)    # a full draw leaves it out
+        self._moving.sort(key=lambda artist: artist.zorder)
+        self._background = None
+
+    def _draw(self, artists=None):
+        canvas = self.figure.canvas
+        if self._background is None:
+            canvas.draw()
+            self.figure.set_layout_engine("none")   # laid out by the first draw, then fixed: layout costs 70 ms
+            self._background = canvas.copy_from_bbox(self.figure.bbox)
+        canvas.restore_region(self._background)
+        for artist in self._moving if artists is None else artists:
+            self.figure.draw_artist(artist)
+
+    def _image(self):
+        canvas = self.figure.canvas
+        return Image.frombuffer("RGBX", canvas.get_width_height(), canvas.buffer_rgba(), "raw", "RGBX", 0, 1)
+
+    # the widgets
+
+    def _build_widget(self):
+        width, height = self.size
+        wide = widgets.Layout(width=f"{width}px", max_width="100%", height="auto")
+        self.picture = widgets.Image(width=str(width), height=str(height), layout=wide)
+        self._line, self._target = widgets.HTML(), widgets.HTML()
+        self._bar = widgets.FloatProgress(max=1.0, layout=widgets.Layout(width="300px"))
+        self._stop = widgets.Button(description="Stop", disabled=True)
+        self._stop.on_click(lambda _: setattr(self._newest, "stopped", True))
+        reset = widgets.Button(description="Reset")
+        reset.on_click(lambda _: self._assign(self._initial))
+        self._progress = widgets.HBox([widgets.Label("Computing"), self._bar, self._stop])
+        self._show_progress(False)
+        row = widgets.Layout(flex_flow="row wrap", max_width="100%", align_items="center")
+        heading = f'{CSS}<div role="heading" aria-level="3" style="font-size:19px;font-weight:600">{escape(self.title)}</div>'
+        self.widget = widgets.VBox([
+            widgets.HTML(heading), widgets.Box([*self._controls.values(), reset], layout=row), self._progress,
+            self.picture, self._line, self._target], layout=widgets.Layout(max_width="100%"))
+        self.widget.add_class("mb-panel")
+
+    def _show_progress(self, working):
+        self._progress.layout.visibility = "visible" if working else "hidden"   # keeps its room: nothing jumps
+        self._stop.disabled = not working
+
+    def _swap(self, form, data):
+        with self.picture.hold_sync():   # one message
+            self.picture.format, self.picture.value = form, data
+
+    def _say(self, reading, role="status"):
+        self.reading = reading
+        self._line.value = f'<div role="{role}" aria-live="polite">{escape(reading)}</div>'
+
+    def _judge(self, reached):
+        """Show the task and whether it is reached, in words and by a sign, not by colour alone."""
+        state = "" if reached is None else "<b>\u2713 Target reached.</b>" if reached else "\u25cb Not reached yet."
+        self._target.value = f'<div role="status"><b>Task:</b> {escape(self.task)} {state}</div>' if self.task else ""
+
+
+def _as_jpeg(image):
+    file = io.BytesIO()
+    image.save(file, "jpeg", quality=90, subsampling=0)
+    return file.getvalue()
+
+
+def _as_png(image):
+    file = io.BytesIO()
+    image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(file, "png", optimize=True)
+    return file.getvalue()

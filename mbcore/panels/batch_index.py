@@ -1,0 +1,101 @@
+"""Lesson 01's panel: the arrays as boxes, those with a b grow and the others do not; and what one example costs."""
+
+from matplotlib.patches import Rectangle
+
+from ..experiments.vector_operations import cost
+from .base import Panel, choice
+from .style import COLOURS, axes_style
+
+SIZES = tuple(2**k for k in range(11))
+WIDTHS = (8, 16, 32, 64, 128, 256)
+
+
+class BatchIndex(Panel):
+    """B, I and J; boxes drawn to a logarithmic scale; the cost per example, measured at each key press."""
+
+    title = "Which arrays know about b, and what one example costs"
+    task = (f"Find the smallest B whose cost per example is within 2x of the best. Measure B = {SIZES[-1]} too, "
+            "and the B just below yours, to be sure.")
+    size = (900, 430)
+
+    def __init__(self, B=8, i=64, j=32):
+        self.start, self.sizes, self.measured = (B, i, j), None, {}
+        super().__init__()
+
+    def controls(self):
+        B, i, j = self.start
+        return {"B": choice("Batch size B", SIZES, B), "i": choice("Inputs I", WIDTHS, i), "j": choice("Hidden units J", WIDTHS, j)}
+
+    def build(self, figure):
+        self.boxes, self.axes = figure.subplots(1, 2, width_ratios=(1.25, 1))
+        self.boxes.set(xlim=(0, 10), ylim=(-0.4, 9.6))
+        self.boxes.set_axis_off()
+        places = {"x": (1.7, 7.4, "sky"), "h": (5.0, 7.4, "sky"), "s": (8.3, 7.4, "sky"),
+                  "W0": (1.7, 2.6, "orange"), "C0": (4.1, 2.6, "orange"), "W1": (6.4, 2.6, "orange"), "C1": (8.8, 2.6, "orange")}
+        self.drawn = {name: self.box(*place) for name, place in places.items()}
+        for text, y in (("values: one row for each b", 9.35), ("parameters: no b", 4.55)):
+            self.boxes.text(5, y, text, ha="center", fontsize=15, fontweight="bold")
+        for x0, x1 in ((3.0, 3.7), (6.3, 7.0)):
+            self.boxes.annotate("", (x1, 7.4), (x0, 7.4), arrowprops={"arrowstyle": "->", "lw": 2})
+        return [*(artist for box in self.drawn.values() for artist in box), *self.build_cost()]
+
+    def box(self, x, y, colour):
+        hatch = {"sky": None, "orange": "//"}[colour]
+        patch = self.boxes.add_patch(Rectangle((x, y), 0, 0, facecolor=COLOURS[colour], edgecolor="black", linewidth=1.5, hatch=hatch))
+        patch.centre = (x, y)
+        return patch, self.boxes.text(x, y, "", ha="center", va="top", fontsize=13, linespacing=1.15)
+
+    def build_cost(self):
+        axes = self.axes
+        axes_style(axes, "batch size B", "µs per example")
+        axes.set(xscale="log", yscale="log", xlim=(0.8, 1300), ylim=(0.3, 500), xticks=[1, 10, 100, 1000],
+                 xticklabels=["1", "10", "100", "1000"], yticks=[1, 10, 100], yticklabels=["1", "10", "100"])
+        axes.set_title("measured now, on one thread")
+        self.points, = axes.plot([], [], "o-", color=COLOURS["blue"])
+        self.here, = axes.plot([], [], "D", color=COLOURS["vermillion"], markersize=13)
+        self.bound = axes.axhline(1, color=COLOURS["black"], linestyle="--", linewidth=1.5)
+        self.word = axes.text(1, 1, "", fontsize=13, va="bottom")
+        return [self.bound, self.word, self.points, self.here]
+
+    def compute(self, B, i, j):
+        return (i, j), B, cost(B, i, j)
+
+    def update(self, result):
+        sizes, B, found = result
+        if sizes != self.sizes:
+            self.sizes, self.measured = sizes, {}           # another network: its costs are not comparable
+        self.measured = {**self.measured, B: found.microseconds}
+        for name, (indices, shape, nbytes) in {**found.values, **found.parameters}.items():
+            if name in self.drawn:
+                self.show(*self.drawn[name], name, indices, shape, nbytes)
+        self.show_cost(B)
+        x, held = found.values["x"], sum(nbytes for *_, nbytes in found.parameters.values())
+        return (f"B = {B}: x[b,i] is {x[1][0]} × {x[1][1]}, {x[2]:,} bytes; the parameters hold {held:,} bytes whatever B is. "
+                f"One example costs {found.microseconds:.3g} µs.")
+
+    def show(self, patch, text, name, indices, shape, nbytes):
+        scale = lambda n: 0.22 + 0.2 * (n.bit_length() - 1)
+        height, width = scale(shape[0]), scale(shape[1]) if len(shape) > 1 else 0.22
+        (x, y) = patch.centre
+        patch.set_bounds(x - width / 2, y - height / 2, width, height)
+        text.set_position((x, y - height / 2 - 0.1))
+        text.set_text(f"{name}[{','.join(indices)}]\n{' × '.join(map(str, shape))}\n{_bytes(nbytes)}")
+
+    def show_cost(self, B):
+        at = sorted(self.measured)
+        self.points.set_data(at, [self.measured[k] for k in at])
+        self.here.set_data([B], [self.measured[B]])
+        best = 2 * min(self.measured.values())
+        self.bound.set_ydata([best, best])
+        self.word.set_position((1, best * 1.05))
+        self.word.set_text("2x the best so far")
+
+    def reached(self, result):
+        _, B, _ = result
+        cheap = lambda k: self.measured[k] <= 2 * min(self.measured.values())
+        smaller = SIZES[max(SIZES.index(B) - 1, 0)]
+        return SIZES[-1] in self.measured and smaller in self.measured and cheap(B) and (smaller == B or not cheap(smaller))
+
+
+def _bytes(n):
+    return f"{n:,} B" if n < 10_000 else f"{n / 1000:,.0f} kB" if n < 10e6 else f"{n / 1e6:,.0f} MB"
