@@ -16,7 +16,7 @@ class BatchIndex(Panel):
     title = "Which arrays know about b, and what one example costs"
     task = (f"Find the smallest B whose cost per example is within 2x of the best. Measure B = {SIZES[-1]} too, "
             "and the B just below yours, to be sure.")
-    size = (900, 430)
+    size = (900, 450)
 
     def __init__(self, B=8, i=64, j=32):
         self.start, self.sizes, self.measured = (B, i, j), None, {}
@@ -28,33 +28,33 @@ class BatchIndex(Panel):
 
     def build(self, figure):
         self.boxes, self.axes = figure.subplots(1, 2, width_ratios=(1.25, 1))
-        self.boxes.set(xlim=(0, 10), ylim=(-0.4, 9.6))
+        self.boxes.set(xlim=(0, 10), ylim=(0, 12))
         self.boxes.set_axis_off()
-        places = {"x": (1.7, 7.4, "sky"), "h": (5.0, 7.4, "sky"), "s": (8.3, 7.4, "sky"),
-                  "W0": (1.7, 2.6, "orange"), "C0": (4.1, 2.6, "orange"), "W1": (6.4, 2.6, "orange"), "C1": (8.8, 2.6, "orange")}
+        places = {"x": (1.7, 9.8, "sky"), "h": (5.0, 9.8, "sky"), "s": (8.3, 9.8, "sky"),
+                  "W0": (1.4, 3.2, "orange"), "C0": (4.1, 3.2, "orange"), "W1": (6.5, 3.2, "orange"), "C1": (9.0, 3.2, "orange")}
         self.drawn = {name: self.box(*place) for name, place in places.items()}
-        for text, y in (("values: one row for each b", 9.35), ("parameters: no b", 4.55)):
+        for text, y in (("values: one row for each b", 11.6), ("parameters: no b", 5.2)):
             self.boxes.text(5, y, text, ha="center", fontsize=15, fontweight="bold")
-        for x0, x1 in ((3.0, 3.7), (6.3, 7.0)):
-            self.boxes.annotate("", (x1, 7.4), (x0, 7.4), arrowprops={"arrowstyle": "->", "lw": 2})
+        for x0, x1 in ((3.1, 3.6), (6.4, 6.9)):
+            self.boxes.annotate("", (x1, 9.8), (x0, 9.8), arrowprops={"arrowstyle": "->", "lw": 2})
         return [*(artist for box in self.drawn.values() for artist in box), *self.build_cost()]
 
     def box(self, x, y, colour):
         hatch = {"sky": None, "orange": "//"}[colour]
         patch = self.boxes.add_patch(Rectangle((x, y), 0, 0, facecolor=COLOURS[colour], edgecolor="black", linewidth=1.5, hatch=hatch))
         patch.centre = (x, y)
-        return patch, self.boxes.text(x, y, "", ha="center", va="top", fontsize=13, linespacing=1.15)
+        return patch, self.boxes.text(x, y - 1.55, "", ha="center", va="top", fontsize=13, linespacing=1.15)
 
     def build_cost(self):
         axes = self.axes
         axes_style(axes, "batch size B", "µs per example")
-        axes.set(xscale="log", yscale="log", xlim=(0.8, 1300), ylim=(0.3, 500), xticks=[1, 10, 100, 1000],
-                 xticklabels=["1", "10", "100", "1000"], yticks=[1, 10, 100], yticklabels=["1", "10", "100"])
+        axes.set(xscale="log", yscale="log", xlim=(0.8, 1300), ylim=(0.3, 1500), xticks=[1, 10, 100, 1000],
+                 xticklabels=["1", "10", "100", "1000"], yticks=[1, 10, 100, 1000], yticklabels=["1", "10", "100", "1000"])
         axes.set_title("measured now, on one thread")
         self.points, = axes.plot([], [], "o-", color=COLOURS["blue"])
         self.here, = axes.plot([], [], "D", color=COLOURS["vermillion"], markersize=13)
         self.bound = axes.axhline(1, color=COLOURS["black"], linestyle="--", linewidth=1.5)
-        self.word = axes.text(1, 1, "", fontsize=13, va="bottom")
+        self.word = axes.text(1, 1, "", fontsize=13, va="bottom", clip_on=True)
         return [self.bound, self.word, self.points, self.here]
 
     def compute(self, B, i, j):
@@ -74,11 +74,10 @@ class BatchIndex(Panel):
                 f"One example costs {found.microseconds:.3g} µs.")
 
     def show(self, patch, text, name, indices, shape, nbytes):
-        scale = lambda n: 0.22 + 0.2 * (n.bit_length() - 1)
-        height, width = scale(shape[0]), scale(shape[1]) if len(shape) > 1 else 0.22
+        scale = lambda n: 0.2 + 0.26 * (n.bit_length() - 1)
+        height, width = scale(shape[0]), 0.9 * scale(shape[1]) if len(shape) > 1 else 0.2
         (x, y) = patch.centre
         patch.set_bounds(x - width / 2, y - height / 2, width, height)
-        text.set_position((x, y - height / 2 - 0.1))
         text.set_text(f"{name}[{','.join(indices)}]\n{' × '.join(map(str, shape))}\n{_bytes(nbytes)}")
 
     def show_cost(self, B):

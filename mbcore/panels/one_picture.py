@@ -12,6 +12,7 @@ AXES = {"epochs": ("passes over the data (epochs)", (0, 10), "linear"),
         "steps": ("parameter updates (steps)", (1, 20_000), "log"),
         "seconds": ("seconds spent in steps, on this machine", (1e-3, 5), "log")}
 LOSS, STEPS = 0.1, 250          # the target
+BEFORE = (1024, 128, 8)         # trained before the first picture, so that it has something to compare
 
 
 class OnePicture(Panel):
@@ -22,7 +23,8 @@ class OnePicture(Panel):
     size = (860, 420)
 
     def __init__(self, config=one_picture.Config()):
-        self.config, self.kept, self.axis = config, {}, None
+        self.config, self.axis = config, None
+        self.kept = {(B, config.lr): self.whole(B) for B in BEFORE}         # (B, lr) -> Record of a whole run
         super().__init__()
 
     def controls(self):
@@ -34,19 +36,24 @@ class OnePicture(Panel):
         axes_style(axes, " ", "training loss")
         axes.set(yscale="log", ylim=(0.008, 8), yticks=[0.01, 0.1, 1], yticklabels=["0.01", "0.1", "1"])
         axes.axhline(LOSS, color=COLOURS["black"], linewidth=1.2, linestyle=":")
-        axes.text(0.995, LOSS * 1.06, f"target loss {LOSS}", ha="right", transform=axes.get_yaxis_transform(), fontsize=13)
-        self.older = [axes.plot([], [], color=COLOURS["grey"], linewidth=1.6, linestyle=style)[0] for style in ("-", "--", "-.", ":")]
-        self.names = [axes.text(0, 0, "", color=COLOURS["grey"], fontsize=13, va="center", clip_on=False) for _ in self.older]
-        self.line, = axes.plot([], [], color=COLOURS["vermillion"], marker="o", markevery=4)
-        self.name = axes.text(0, 0, "", color=COLOURS["vermillion"], fontsize=16, fontweight="bold", va="center", clip_on=False)
-        figure.get_layout_engine().set(rect=(0, 0, 0.9, 1))         # room for the names at the ends of the lines
+        axes.text(0.01, LOSS * 1.08, f"target loss {LOSS}", transform=axes.get_yaxis_transform(), fontsize=13)
+        styles = [("grey", "-"), ("sky", "--"), ("purple", "-."), ("green", (0, (1, 1)))]
+        self.older = [axes.plot([], [], color=COLOURS[colour], linestyle=style, linewidth=2)[0] for colour, style in styles]
+        self.line, = axes.plot([], [], color=COLOURS["vermillion"], marker="o", markevery=4, linewidth=3)
+        self.lines = [self.line, *self.older]
+        self.legend = axes.legend(self.lines, ["B = 1437, lr 0.1"] * 5, loc="upper left", bbox_to_anchor=(1.01, 1.0),
+                                  title="this run, and before", handlelength=2.2, title_fontsize=13)
         self.show_axis("epochs")
-        return [*self.older, *self.names, self.line, self.name]
+        return [*self.older, self.line, self.legend]
 
     def compute(self, B, lr, axis):
         if (B, lr) in self.kept:
             return axis, B, lr, self.kept[B, lr]
         return self.trained(B, lr, axis)
+
+    def whole(self, B):
+        *_, (_, record) = one_picture.run(replace(self.config, B=B))
+        return record
 
     def trained(self, B, lr, axis):
         for done, record in one_picture.run(replace(self.config, B=B, lr=lr)):
@@ -59,10 +66,9 @@ class OnePicture(Panel):
         if record.epochs[-1] >= self.config.epochs or record.diverged:
             self.kept.pop((B, lr), None)
             self.kept[B, lr] = record
-        for k, (line, name) in enumerate(zip(self.older, self.names)):
-            run = before[k] if k < len(before) else None
-            self.show(line, name, run and run[1], axis, run and f"B={run[0][0]}" + (f", lr {run[0][1]:g}" if run[0][1] != lr else ""))
-        self.show(self.line, self.name, record, axis, f"B={B}")
+        runs = [((B, lr), record), *reversed(before), *[(None, None)] * (4 - len(before))]
+        for k, (key, run) in enumerate(runs):
+            self.show(k, key, run, axis)
         return self.reading_of(B, lr, record, axis)
 
     def reached(self, result):
@@ -76,16 +82,14 @@ class OnePicture(Panel):
             self.axis = axis
             self.redraw_background()
 
-    def show(self, line, name, record, axis, text):
-        if record is None:
-            line.set_data([], [])
-            name.set_text("")
-            return
-        x = getattr(record, axis)
-        first = int(x[0] == 0 and axis != "epochs")                 # a logarithm has no place for step 0
-        line.set_data(x[first:], record.loss[first:])
-        name.set_position((x[-1], min(max(record.loss[-1], 0.008), 8)))
-        name.set_text("  " + text)
+    def show(self, k, key, record, axis):
+        """Line k and its row in the legend: one run, or nothing."""
+        text, sample = self.legend.get_texts()[k], self.legend.legend_handles[k]
+        sample.set_visible(record is not None)
+        text.set_text("" if key is None else f"B = {key[0]}, lr {key[1]:g}")
+        x, loss = ([], []) if record is None else (getattr(record, axis), record.loss)
+        first = int(axis != "epochs")                       # a logarithm has no place for step 0
+        self.lines[k].set_data(x[first:], loss[first:])
 
     @staticmethod
     def reading_of(B, lr, record, axis):

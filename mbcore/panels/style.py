@@ -1,4 +1,7 @@
-"""The look of every figure: colours that colour-blind readers can tell apart, text legible at the back of a room."""
+"""The look of every panel: colours that colour-blind readers can tell apart, text legible at the back of a room."""
+from html import escape
+
+import ipywidgets as widgets
 
 COLOURS = {  # Okabe and Ito (2008), "Color Universal Design"; a marker or a line style goes beside every colour
     "black": "#000000",
@@ -28,7 +31,13 @@ RC = {  # for `matplotlib.rc_context`, never set globally; sizes in points, wher
     "axes.axisbelow": True,
     "grid.color": "#DDDDDD",
     "image.cmap": "cividis",
+    "figure.constrained_layout.w_pad": 0.12,   # inches around each axes
 }
+
+CSS = """<style>
+.mb-panel { --jp-widgets-font-size: 15px; --jp-widgets-inline-height: 32px; }
+.mb-panel .widget-html-content { font-size: 16px; line-height: 1.4; }
+</style>"""
 
 
 def axes_style(ax, xlabel, ylabel):
@@ -36,3 +45,45 @@ def axes_style(ax, xlabel, ylabel):
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
     ax.tick_params(labelsize=RC["xtick.labelsize"])
+
+
+def choice(description, options, value):
+    """A slider over a few given values, for example batch sizes."""
+    return widgets.SelectionSlider(description=description, options=options, value=value, **_control())
+
+
+def slider(description, low, high, value, step=1):
+    """A slider over whole numbers, or over floats when a bound, the value or the step is one."""
+    if not any(isinstance(number, float) for number in (low, high, value, step)):
+        return widgets.IntSlider(description=description, min=low, max=high, value=value, step=step, **_control())
+    if step >= high - low:
+        raise ValueError(f"slider {description!r}: step = {step} leaves nothing between {low} and {high}")
+    return widgets.FloatSlider(description=description, min=low, max=high, value=value, step=step,
+                               readout_format=".3g", **_control())
+
+
+def toggle(description, options, value):
+    """Buttons of which one is down, for a few alternatives that have names."""
+    return widgets.ToggleButtons(description=description, options=options, value=value,
+                                 layout=widgets.Layout(flex="0 0 auto", max_width="100%"),
+                                 style={"description_width": "initial", "button_width": "auto"})
+
+
+def _control():
+    return {"style": {"description_width": "initial"}, "layout": widgets.Layout(width="420px", max_width="100%")}
+
+
+def heading(text):
+    return f'<div role="heading" aria-level="3" style="font-size:19px;font-weight:600">{escape(text)}</div>'
+
+
+def sentence(text, role):
+    """A line that a screen reader says when it changes; an error (role "alert") has a bar beside it."""
+    bar = f"border-left:5px solid {COLOURS['vermillion']};padding-left:8px" if role == "alert" else ""
+    return f'<div role="{role}" aria-live="{"assertive" if role == "alert" else "polite"}" style="{bar}">{escape(text)}</div>'
+
+
+def target(task, reached):
+    """The task, and whether it is reached, in words and by a sign, not by colour alone."""
+    state = {None: "", True: "<b>\u2713 Target reached.</b>", False: "\u25cb Not reached yet."}[reached]
+    return f'<div aria-live="polite"><b>Task:</b> {escape(task)} {state}</div>'
