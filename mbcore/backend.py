@@ -40,7 +40,10 @@ def device_of(array):
 
 def xp_of(*arrays, names=()):
     """numpy or cupy, as the arrays decide; TypeError naming the first that is on another device than the one before."""
-    if all(type(a) is np.ndarray for a in arrays):
+    for array in arrays:
+        if type(array) is not np.ndarray:
+            break
+    else:
         return np
     devices = [device_of(a) for a in arrays]
     for k, device in enumerate(devices):

@@ -20,7 +20,7 @@ def equations(text):
     return Equations(parse(text))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Equations:
     """Immutable; every act returns new Equations or a Program."""
 
@@ -36,6 +36,8 @@ class Equations:
     def __str__(self):
         width = max(len(str(s.left)) for s in self.statements)
         return "\n".join(f"{str(s.left):{width}} = {s.right}" for s in self.statements)
+
+    __repr__ = __str__
 
     @property
     def inputs(self):

@@ -8,7 +8,7 @@ from .indexing import summed
 from .notation import Call, Number, Power, Product, Ref, Sum
 
 GREEK = {"sigmoid": r"\sigma", "tanh": r"\tanh", "exp": r"\exp", "log": r"\log", "relu": r"\mathrm{relu}"}
-HIGHLIGHT = r"\color{#D55E00}{\boldsymbol{%s}}"
+HIGHLIGHT = r"{\color{#D55E00}\boldsymbol{%s}}"      # the braces end the colour: MathJax would go on to the end of the row
 
 
 def latex(statements, newest=None):

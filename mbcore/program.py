@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from math import prod
+from math import isfinite, prod
 from numbers import Real
 
 import numpy as np
@@ -53,7 +53,7 @@ class Plan:
     sizes: dict
     inputs: dict            # name -> its buffer
     values: dict            # name -> array, temporaries too
-    forward: list           # [(name of the value computed, calls)]
+    forward: list           # [(name of the value computed, call)]
     grads: dict             # name -> array; with L.grad, where backward starts
     backward: list          # calls, every gradient
     update: list            # calls, the gradients of the parameters alone
@@ -112,9 +112,8 @@ class Program:
     def forward(self, **inputs):
         """Compute every value. Inputs by the names in the equations. Returns a copy of L[b]."""
         self._load(inputs, self.graph.roles.inputs)
-        for _, calls in self._plan.forward:
-            for call in calls:
-                call()
+        for _, call in self._plan.forward:
+            call()
         self._state = "forward"
         return self._plan.values["L"].copy() if "L" in self._plan.values else None
 
@@ -152,10 +151,9 @@ class Program:
         nodes = self.graph.needed(name)
         outs = {n.out.name for n in nodes}
         self._load(inputs, [i for i in self.graph.roles.inputs if any(i == r.name for n in nodes for r in n.reads)])
-        for out, calls in self._plan.forward:
+        for out, call in self._plan.forward:
             if out in outs:
-                for call in calls:
-                    call()
+                call()
         self._state = "new"
         return self._plan.values[name].copy()
 
@@ -188,11 +186,10 @@ class Program:
 
     def _checked(self, name, array):
         """The input as an array whose kind fits; values are looked at on the CPU only, where that costs no waiting."""
-        if self.device == "cpu" and device_of(array) == "gpu" or self.device == "gpu" and type(array) is np.ndarray and array.ndim:
+        if device_of(array) != self.device and np.ndim(array):      # a plain number may go to either
             raise TypeError(f"{name}: the program is on the {self.device}, the array is on the {device_of(array)}; "
                             "move it by mb.to_cpu or mb.to_gpu")
-        if type(array) is not np.ndarray and device_of(array) == "cpu":
-            array = np.asarray(array)
+        array = self.xp.asarray(array)
         classes, kind = self.graph.labels.get(name), array.dtype.kind
         if classes and kind not in "iu":
             raise TypeError(f"{name}: expected whole-number labels, got {array.dtype}; for a distribution write "
@@ -211,7 +208,7 @@ class Program:
             if low < 0 or high >= self.sizes[classes]:
                 raise ValueError(f"{name}: labels must lie in 0 .. {self.sizes[classes] - 1} ({classes}={self.sizes[classes]}), "
                                  f"got {low if low < 0 else high}")
-        elif array.dtype.kind == "f" and not np.isfinite(array.sum()) and not np.isfinite(array).all():
+        elif array.dtype.kind == "f" and not isfinite(array.sum()) and not np.isfinite(array).all():
             where = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
             raise ValueError(f"{name}: expected finite numbers, got {array[where]} at {list(where)}")
 
@@ -235,6 +232,8 @@ class Program:
         return sizes
 
     def _checked_lr(self, lr):
+        if type(lr) is float and isfinite(lr):
+            return lr
         array = np.asarray(lr, dtype=float) if isinstance(lr, (Real, list, tuple, np.ndarray)) else None
         replicas = tuple(self.sizes[r] for r in self.graph.replicas)
         if array is None or array.shape not in ((), replicas) or not np.isfinite(array).all():
@@ -260,7 +259,7 @@ class Program:
     def _bound(self, sizes):
         binder = _Binder(self.xp, self.graph, self._memory, sizes)
         inputs = {name: binder.array(Ref(name)) for name in self.graph.roles.inputs}
-        forward = [(node.out.name, binder.forward(node)) for node in self.graph.nodes]
+        forward = [(node.out.name, call) for node in self.graph.nodes for call in binder.forward(node)]
         values = {**inputs, **{node.out.name: binder.array(node.out) for node in self.graph.nodes}}
         if "L" not in self.graph.roles.computed:
             return Plan(sizes, inputs, values, forward, {}, [], [], [])

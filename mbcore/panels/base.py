@@ -25,7 +25,7 @@ from .style import choice, slider, toggle  # noqa: F401  (subclasses take them f
 PATIENCE = 0.1   # seconds a control waits for its computation before a worker takes over
 FRAME = 1 / 12   # seconds between partial pictures
 DPI = 100        # CSS pixels an inch: 13 points are 18 pixels
-SCALE = 1.5      # see `_as_jpeg`
+SCALE = 1.5      # pixels drawn for a CSS pixel; see `style.as_jpeg`
 SAY = 0.1        # seconds by which words follow the picture
 
 class _Job:
@@ -88,7 +88,7 @@ class Panel:
             self._recompute(patience=float("inf"))   # complete before it is shown: stored outputs are final
             if self.error:
                 self._draw(())
-        self._swap("png", _as_png(self._image()))    # a notebook stores this one, so it must be small
+        self._swap("png", style.as_png(self._image()))    # a notebook stores this one, so it must be small
         self._send_words()
         for control in self._controls.values():
             control.observe(self._changed, "value")
@@ -107,16 +107,22 @@ class Panel:
 
     def wait(self, timeout=60):
         """Wait until no computation is under way; False if that takes longer than `timeout` seconds."""
-        with self._lock:
+        if not self._lock.acquire(timeout=timeout):
+            return False
+        try:
             return self._lock.wait_for(lambda: self._finished is self._newest, timeout)
+        finally:
+            self._lock.release()
 
     def png(self):
         """The current picture as PNG bytes, one pixel for each CSS pixel."""
-        return _as_png(Image.open(io.BytesIO(self.picture.value)).convert("RGB").resize(self.size, Image.Resampling.LANCZOS))
+        return style.as_png(Image.open(io.BytesIO(self.picture.value)).convert("RGB").resize(self.size, Image.Resampling.LANCZOS))
 
     def close(self):
         """Stop any computation and take the panel off the page."""
         self._newest = self._finished = _Job(self._steps(), 0)
+        with self._lock:
+            self._job.steps.close()
         for control in self._controls.values():
             control.unobserve_all()
         for widget in (self.picture, *self._controls.values(), self.widget):
@@ -195,15 +201,13 @@ class Panel:
 
     def _show(self, job, over):
         reading = self.update(job.result)
+        reached = self.reached(job.result) if over and not job.stopped else None
         if self._newest is not job:      # `update` moved a control: its picture is there already
             return
-        self._draw()
-        self._swap("jpeg", _as_jpeg(self._image()))
-        self.result, self.error = job.result, None
-        if job.stopped:
-            reading = f"{reading} (stopped at {100 * job.fraction:.0f} %)"
-        complete = over and not job.stopped
-        self._say(reading, reached=self.reached(job.result) if complete else None)
+        self._draw(self._moving)
+        self._swap("jpeg", style.as_jpeg(self._image()))
+        self.result, self.error, self._bar.value = job.result, None, job.fraction
+        self._say(f"{reading} (stopped at {100 * job.fraction:.0f} %)" if job.stopped else reading, reached=reached)
 
     def _fail(self, error):
         self.error, self._background = error, None   # half-updated artists must not stay in the background
@@ -220,20 +224,23 @@ class Panel:
         width, height = self.size
         self.figure = Figure((width / DPI, height / DPI), dpi=DPI * SCALE, layout="constrained")
         FigureCanvasAgg(self.figure)
-        self._moving = self.build(self.figure)
+        self._moving = list(self.build(self.figure))
+        for axis in (axis for axes in self.figure.axes for axis in (axes.xaxis, axes.yaxis)):
+            size = axis.get_tick_params().get("labelsize", style.RC["xtick.labelsize"])
+            axis.set_tick_params(which="both", labelsize=size)   # a full draw later would read the global size
         for artist in self._moving:
             artist.set_animated(True)    # a full draw leaves it out
         self._moving.sort(key=lambda artist: artist.zorder)
         self._background = None
 
-    def _draw(self, artists=None):
+    def _draw(self, artists):
         canvas = self.figure.canvas
         if self._background is None:
             canvas.draw()
             self.figure.set_layout_engine("none")   # laid out by the first draw, then fixed: layout costs 70 ms
             self._background = canvas.copy_from_bbox(self.figure.bbox)
         canvas.restore_region(self._background)
-        for artist in self._moving if artists is None else artists:
+        for artist in artists:
             self.figure.draw_artist(artist)
 
     def _image(self):
@@ -279,23 +286,3 @@ class Panel:
         self._saying = False   # first, so that words that change from here on are sent again
         self._line.value = style.sentence(self.reading, self._role)
         self._target.value = style.target(self.task, self._reached) if self.task else ""
-
-
-def _as_jpeg(image):
-    """Encode for speed.
-
-    Two axes at 860x400 CSS pixels, ms (KB) on two cores, at 1x, 1.5x and 2x: JPEG 90 without chroma subsampling
-    2 (54), 4 (92), 7 (140); PNG 'up' filter with zlib 1, 7 (41), 14 (67), 32 (97); lossless WebP 12, 20, 46; Pillow's
-    PNG at level 1, 23, 48, 72. Only JPEG leaves room above 1x, text shows no halo at this quality, and 2x makes a key
-    press to picture about 12 ms longer than 1.5x, past the bar of 1.6 times the bare round trip.
-    """
-    file = io.BytesIO()
-    image.save(file, "jpeg", quality=90, subsampling=0)
-    return file.getvalue()
-
-
-def _as_png(image):
-    """Encode for size: a figure has few colours."""
-    file = io.BytesIO()
-    image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(file, "png", optimize=True)
-    return file.getvalue()

@@ -1,7 +1,9 @@
 """The look of every panel: colours that colour-blind readers can tell apart, text legible at the back of a room."""
+import io
 from html import escape
 
 import ipywidgets as widgets
+from PIL import Image
 
 COLOURS = {  # Okabe and Ito (2008), "Color Universal Design"; a marker or a line style goes beside every colour
     "black": "#000000",
@@ -41,10 +43,8 @@ CSS = """<style>
 
 
 def axes_style(ax, xlabel, ylabel):
-    """Label both axes, and fix the tick size so that ticks made by a later redraw have it too."""
-    ax.set_xlabel(xlabel)
-    ax.set_ylabel(ylabel)
-    ax.tick_params(labelsize=RC["xtick.labelsize"])
+    """Label both axes."""
+    ax.set(xlabel=xlabel, ylabel=ylabel)
 
 
 def choice(description, options, value):
@@ -85,5 +85,25 @@ def sentence(text, role):
 
 def target(task, reached):
     """The task, and whether it is reached, in words and by a sign, not by colour alone."""
-    state = {None: "", True: "<b>\u2713 Target reached.</b>", False: "\u25cb Not reached yet."}[reached]
+    state = "" if reached is None else "<b>\u2713 Target reached.</b>" if reached else "\u25cb Not reached yet."
     return f'<div aria-live="polite"><b>Task:</b> {escape(task)} {state}</div>'
+
+
+def as_jpeg(image):
+    """Encode for speed.
+
+    Two axes at 860x400 CSS pixels, ms (KB) on two cores, at 1x, 1.5x and 2x: JPEG 90 without chroma subsampling
+    2 (54), 4 (92), 7 (140); PNG 'up' filter with zlib 1, 7 (41), 14 (67), 32 (97); lossless WebP 12, 20, 46; Pillow's
+    PNG at level 1, 23, 48, 72. Only JPEG leaves room above 1x, text shows no halo at this quality, and 2x makes a key
+    press to picture about 12 ms longer than 1.5x, past 1.6 times the bare round trip.
+    """
+    file = io.BytesIO()
+    image.save(file, "jpeg", quality=90, subsampling=0)
+    return file.getvalue()
+
+
+def as_png(image):
+    """Encode for size: a figure has few colours."""
+    file = io.BytesIO()
+    image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(file, "png", optimize=True)
+    return file.getvalue()
