@@ -6,8 +6,7 @@
     Loss          out[..] = cross_entropy | nll | squared_error of two values, over the class index
 
 What a statement computes inside an expression gets the statement's name and a tilde: h~ is the value before the sigma.
-The gradient rule stands in `backward`: a list of Terms to accumulate and of Map, Softmax and Loss rules to apply.
-`loops` prints those lists and `program` binds them to kernels, so neither has a rule of its own.
+The rules stand in `gradient`.
 """
 
 from __future__ import annotations
@@ -267,78 +266,3 @@ class _Builder:
                                "a small letter, and computed nowhere", target)
         target = target if labels else self.last(target, over, context)
         return lambda out: Loss(out, e.function, scores, target, over, labels)
-
-
-# ---------------------------------------------------------------------------------------------- backward
-
-@dataclass(frozen=True)
-class Accumulate:
-    """target += term, for every index of the term: the backward rule of a Contraction, one per factor."""
-
-    target: Ref
-    term: Term
-
-
-@dataclass(frozen=True)
-class Pull:
-    """The backward rule of a Map, Softmax or Loss: size(i)**p over `powers` times node.out.grad, into its argument."""
-
-    node: object
-    target: Ref
-    powers: tuple = ()
-
-
-def grad(ref):
-    return Ref(ref.name + ".grad", ref.indices)
-
-
-def backward(graph, wanted=None, mean_in=("parameters",)):
-    """The backward pass as a tuple of Accumulate and Pull, from L down to `wanted` (None: everything).
-
-    For a value that bears the batch index, v.grad is B * d mean(L) / dv: per example. For one that does not (a
-    parameter), it is d mean(L) / dv. So 1/B stands where b is summed away, and B where it is spread again.
-    """
-    if "L" not in graph.shapes or "L" not in graph.roles.computed:
-        raise ValueError("L: the equations compute no L, so there is nothing to differentiate")
-    b, steps = graph.batch, []
-    useful = _upstream(graph, wanted)
-    alive = {"L"}
-    for node in reversed(graph.nodes):
-        if node.out.name not in alive:
-            continue
-        for step in _rules(node, graph, b if "parameters" in mean_in else None):
-            name = step.target.name.removesuffix(".grad")
-            if name in useful:
-                alive.add(name)
-                steps.append(step)
-    return tuple(steps)
-
-
-def _upstream(graph, wanted):
-    """The names whose gradients are needed to have those of `wanted`: they and all computed from them."""
-    fixed = set(graph.labels)
-    names = set(graph.shapes) - fixed if wanted is None else set(wanted)
-    for node in graph.nodes:
-        if any(r.name in names for r in node.reads):
-            names.add(node.out.name)
-    return names - fixed
-
-
-def _rules(node, graph, b):
-    """The backward steps of one node. b: the index that carries a B or a 1/B, None for none."""
-    def powers(factor, own=()):
-        spread = (b in factor.indices) - (b in node.out.indices) if b else 0
-        total = dict(own)
-        total[b] = total.get(b, 0) + spread
-        return tuple((i, p) for i, p in total.items() if p)
-
-    if isinstance(node, Contraction):
-        for term in node.terms:
-            for k, factor in enumerate(term.factors):
-                others = term.factors[:k] + term.factors[k + 1:]
-                yield Accumulate(grad(factor), Term(term.coefficient, (grad(node.out), *others), powers(factor, term.powers)))
-    elif isinstance(node, Loss) and not node.labels:
-        yield Pull(node, grad(node.scores), powers(node.scores))
-        yield Pull(node, grad(node.target), powers(node.target))
-    else:
-        yield Pull(node, grad(node.reads[0]), powers(node.reads[0]))

@@ -1,7 +1,7 @@
 """Forward and backward kernels on arrays, NumPy's or CuPy's. All write to `out`; none allocates array data.
 
 g is the gradient of the result, y the result, x the argument. `out` never overlaps x, y or g unless said.
-Softmax and the losses take matrices: one row for each example (and replica, and position), one column for each class.
+The losses take matrices: one row for each example (and replica, and position), one column for each class.
 """
 
 from __future__ import annotations
@@ -115,9 +115,9 @@ MAPS = {"sigmoid": (sigmoid, sigmoid_backward), "tanh": (tanh, tanh_backward), "
 
 
 def softmax(s, out, row):
-    """out[b,y] = exp(s[b,y]) / sum_y exp(s[b,y]), the largest s of a row taken off first. row: [b], written."""
+    """out[..,y] = exp(s[..,y]) / sum_y exp(s[..,y]), the largest s of a row taken off first. row: [..], written."""
     xp = xp_of(s, out, row)
-    column = row[:, None]
+    column = row[..., None]
     s.max(axis=-1, out=row)
     xp.subtract(s, column, out=out)
     xp.exp(out, out=out)
@@ -126,11 +126,11 @@ def softmax(s, out, row):
 
 
 def softmax_backward(P, g, out, row):
-    """out[b,y] = P[b,y] (g[b,y] - sum_y g[b,y] P[b,y]). row: [b], written."""
+    """out[..,y] = P[..,y] (g[..,y] - sum_y g[..,y] P[..,y]). row: [..], written."""
     xp = xp_of(P, g, out, row)
     xp.multiply(g, P, out=out)
     out.sum(axis=-1, out=row)
-    xp.subtract(g, row[:, None], out=out)
+    xp.subtract(g, row[..., None], out=out)
     out *= P
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .graph import Accumulate, Contraction, Loss, Map, Softmax, backward, grad
+from .gradient import Accumulate, backward, grad
+from .graph import Contraction, Loss, Map, Softmax
 from .notation import RESERVED, Call, Number, Power, Product, Ref, Sum, parse, rebuilt
 
 # d out / d arg, in terms of the argument x and the result y

@@ -190,7 +190,7 @@ def test_short_generator_stays_in_the_callers_thread():
 def test_long_generator_goes_to_a_worker_that_shows_progress(patience):
     panel = Long()
     panel._controls["J"].value = 50                     # returns although the work is not done
-    assert panel._progress.layout.visibility == "visible" and not panel.wait(0.01)
+    assert panel._progress.layout.visibility == "visible" and panel._finished is not panel._newest
     bars = []
     panel._bar.observe(lambda change: bars.append(change["new"]), "value")
     panel.go.set()

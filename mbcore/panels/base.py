@@ -1,8 +1,8 @@
 """The fast panel: controls, one figure, and one sentence that says what the figure shows.
 
 How one key press becomes one picture: the browser sends the control's new value; `_recompute` makes a job of it, which
-ends any older one; `compute` gives a result; `update` moves the artists; `_picture` copies the kept background, draws
-only what moves and encodes one image; the browser swaps it. A job that is not done after `PATIENCE` seconds goes on in
+ends any older one; `compute` gives a result; `update` moves the artists; `_draw` copies the kept background, draws only
+what moves; one image is encoded, and the browser swaps it. A job that is not done after `PATIENCE` seconds goes on in
 a worker thread: the same generator, pulled further. Nothing here uses pyplot or any other state outside the panel.
 """
 import inspect
@@ -27,6 +27,7 @@ FRAME = 1 / 12   # seconds between partial pictures
 DPI = 100        # CSS pixels an inch: 13 points are 18 pixels
 SCALE = 1.5      # pixels drawn for a CSS pixel; see `style.as_jpeg`
 SAY = 0.1        # seconds by which words follow the picture
+
 
 class _Job:
     """One computation, from a control's new value to its last picture."""
@@ -106,17 +107,14 @@ class Panel:
         return self.reading
 
     def wait(self, timeout=60):
-        """Wait until no computation is under way; False if that takes longer than `timeout` seconds."""
-        if not self._lock.acquire(timeout=timeout):
-            return False
-        try:
+        """Wait until no computation is under way; False after `timeout` seconds and the step then under way."""
+        with self._lock:
             return self._lock.wait_for(lambda: self._finished is self._newest, timeout)
-        finally:
-            self._lock.release()
 
     def png(self):
         """The current picture as PNG bytes, one pixel for each CSS pixel."""
-        return style.as_png(Image.open(io.BytesIO(self.picture.value)).convert("RGB").resize(self.size, Image.Resampling.LANCZOS))
+        picture = Image.open(io.BytesIO(self.picture.value)).convert("RGB")
+        return style.as_png(picture.resize(self.size, Image.Resampling.LANCZOS))
 
     def close(self):
         """Stop any computation and take the panel off the page."""
@@ -254,8 +252,8 @@ class Panel:
         fit = widgets.Layout(width=f"{width}px", max_width="100%", height="auto")
         self.picture = widgets.Image(width=str(width), height=str(height), layout=fit)
         self._line, self._target = widgets.HTML(), widgets.HTML()
-        self._bar, stop, reset = (widgets.FloatProgress(max=1.0), widgets.Button(description="Stop"),
-                                  widgets.Button(description="Reset"))
+        self._bar = widgets.FloatProgress(max=1.0)
+        stop, reset = widgets.Button(description="Stop"), widgets.Button(description="Reset")
         stop.on_click(lambda _: setattr(self._newest, "stopped", True))
         reset.on_click(lambda _: self._assign(self._initial))
         self._progress = widgets.HBox([widgets.Label("Computing"), self._bar, stop])
@@ -274,7 +272,7 @@ class Panel:
             self.picture.format, self.picture.value = form, data
 
     def _say(self, reading, role="status", reached=None):
-        """Send the words a moment after the picture: sent together, they delay it by a third (measured)."""
+        """Send the words a moment after the picture: sent together, they delayed it by a fifth (measured)."""
         self.reading, self._role, self._reached = reading, role, reached
         if not self._saying:
             self._saying = True

@@ -80,7 +80,8 @@ def heading(text):
 def sentence(text, role):
     """A line that a screen reader says when it changes; an error (role "alert") has a bar beside it."""
     bar = f"border-left:5px solid {COLOURS['vermillion']};padding-left:8px" if role == "alert" else ""
-    return f'<div role="{role}" aria-live="{"assertive" if role == "alert" else "polite"}" style="{bar}">{escape(text)}</div>'
+    live = "assertive" if role == "alert" else "polite"
+    return f'<div role="{role}" aria-live="{live}" style="{bar}">{escape(text)}</div>'
 
 
 def target(task, reached):

@@ -1,0 +1,167 @@
+"""Nodes and backward steps -> calls on arrays, for one set of sizes.
+
+A buffer is allocated flat for the largest sizes. A smaller last batch uses the front of it, so that its arrays are
+contiguous as well and nothing is allocated.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from math import prod
+
+import numpy as np
+
+from . import kernels
+from .contraction import Operand, aligned, bind
+from .gradient import Accumulate
+from .graph import Contraction, Loss, Map, Softmax, Term
+
+
+class Memory:
+    """Named flat buffers and the views of them. dry: count the bytes and allocate none."""
+
+    def __init__(self, xp, sizes, dtype, dry=False):
+        self.xp, self.sizes, self.dtype, self.dry = xp, sizes, np.dtype(dtype), dry
+        self.flat, self.nbytes = {}, 0
+
+    def view(self, name, indices, sizes, dtype=None):
+        """The buffer `name` as an array of these indices; made at the first call, for the largest sizes."""
+        dtype = np.dtype(dtype or self.dtype)
+        if name not in self.flat:
+            count = prod(self.sizes[i] for i in indices)
+            self.nbytes += count * dtype.itemsize
+            self.flat[name] = np.empty(0, dtype) if self.dry else self.xp.zeros(count, dtype)
+        shape = tuple(sizes[i] for i in indices)
+        if self.dry:            # right shape and strides over no memory: enough to bind calls that are never made
+            strides = [prod(shape[k + 1:]) * dtype.itemsize for k in range(len(shape))]
+            return np.lib.stride_tricks.as_strided(np.empty(1, dtype), shape, strides)
+        return self.flat[name][:prod(shape)].reshape(shape)
+
+
+class Binder:
+    """Binds calls to views of the memory, for one set of sizes."""
+
+    def __init__(self, xp, graph, memory, sizes):
+        self.xp, self.graph, self.memory, self.sizes = xp, graph, memory, sizes
+
+    def array(self, ref):
+        return self.memory.view(ref.name, ref.indices, self.sizes, np.int64 if ref.name in self.graph.labels else None)
+
+    def operand(self, ref):
+        return Operand(self.array(ref), ref.indices)
+
+    def scratch(self, indices, slot):
+        """Working space: the same for every call that asks for these indices and this slot."""
+        return self.memory.view(f"{','.join(indices)}/{slot}", indices, self.sizes)
+
+    def term(self, term, target, accumulate):
+        factors = [self.operand(f) for f in term.factors]
+        return bind(self.xp, term.times(self.sizes), factors, self.operand(target), accumulate, self.scratch)
+
+    def rows(self, array, over):
+        """The array as a matrix: one row for each place outside `over`."""
+        columns = prod(self.sizes[i] for i in over)
+        return array.reshape(array.size // columns, columns)
+
+    # ------------------------------------------------------------------ forward
+
+    def forward(self, node):
+        match node:
+            case Contraction():
+                return [call for k, term in enumerate(node.terms) for call in self.term(term, node.out, k > 0)]
+            case Map():
+                arg = aligned(self.operand(node.arg), node.out.indices)
+                return [partial(kernels.MAPS[node.function][0], arg, self.array(node.out), *_exponent(node))]
+            case Softmax():
+                return [partial(kernels.softmax, self.array(node.arg), self.array(node.out), self.row(node.out.indices[:-1]))]
+            case Loss():
+                return self.loss(node)
+
+    def row(self, indices):
+        return self.scratch(indices, "row")
+
+    def loss(self, node):
+        s, out, row = self.rows(self.array(node.scores), node.over), self.array(node.out).reshape(-1), self.row(node.out.indices).reshape(-1)
+        if node.labels:
+            target, places = self.array(node.target).reshape(-1), self.places(node)
+            find = partial(kernels.label_places, target, self.firsts(node), places)
+            if node.kind == "nll":
+                return [find, partial(kernels.nll, s, places, out)]
+            return [find, partial(kernels.cross_entropy, s, places, out, self.kept(node, "P"), row)]
+        t, work = self.rows(self.array(node.target), node.over), self.rows(self.scratch(node.scores.indices, "work"), node.over)
+        if node.kind == "squared_error":
+            return [partial(kernels.squared_error, s, t, out, work)]
+        logP = self.kept(node, "log P")
+        if node.kind == "nll":
+            return [partial(kernels.log, s, logP), partial(kernels.soft_nll, logP, t, out, work)]
+        return [partial(kernels.log_softmax, s, self.kept(node, "P"), row, logP), partial(kernels.soft_nll, logP, t, out, work)]
+
+    def kept(self, node, what):
+        """What a loss keeps for its backward: P or log P, a row for each example."""
+        return self.rows(self.memory.view(f"{node.out.name}.{what}", node.scores.indices, self.sizes), node.over)
+
+    def places(self, node):
+        return self.memory.view(f"{node.out.name}.places", node.out.indices, self.sizes, np.int64).reshape(-1)
+
+    def firsts(self, node):
+        """Where each row starts in P laid out flat: b times the classes."""
+        name = f"{node.out.name}.firsts"
+        new = name not in self.memory.flat
+        view = self.memory.view(name, node.out.indices, self.sizes, np.int64)
+        if new and not self.memory.dry:
+            flat = self.memory.flat[name]
+            flat[...] = self.xp.arange(len(flat)) * self.sizes[node.over[0]]
+        return view.reshape(-1)
+
+    # ------------------------------------------------------------------ backward
+
+    def backward(self, steps):
+        """Calls for the steps, in order. The first that reaches a gradient writes it, the later ones add (+=)."""
+        calls, written = [], set()
+        for step in steps:
+            accumulate = step.target.name in written
+            written.add(step.target.name)
+            calls += self.term(step.term, step.target, accumulate) if isinstance(step, Accumulate) else self.pull(step, accumulate)
+        return calls
+
+    def pull(self, step, accumulate):
+        target, number = self.array(step.target), Term(1.0, (), step.powers).times(self.sizes)
+        into = self.scratch(step.target.indices, "pull") if accumulate else target
+        calls = [self.rule(step, into)]
+        if number != 1:
+            calls.append(partial(self.xp.multiply, into, number, out=into))
+        if accumulate:
+            calls.append(partial(self.xp.add, target, into, out=target))
+        return calls
+
+    def rule(self, step, into):
+        node, g, frame = step.node, self.array(step.source), step.source.indices
+        if isinstance(node, Loss):
+            return self.loss_rule(step, g.reshape(-1), self.rows(into, node.over))
+        y = aligned(self.operand(node.out), frame)          # a gradient per example has a b that the value may lack
+        if isinstance(node, Softmax):
+            return partial(kernels.softmax_backward, y, g, into, self.row(frame[:-1]))
+        x, into = aligned(self.operand(node.arg), frame), aligned(Operand(into, step.target.indices), frame)
+        return partial(kernels.MAPS[node.function][1], x, y, g, into, *_exponent(node))
+
+    def loss_rule(self, step, g, into):
+        node = step.node
+        if step.source.indices != node.out.indices:
+            raise ValueError(f"per-example gradients: {node.out} is a loss of parameters alone, which has none")
+        s, row = self.rows(self.array(node.scores), node.over), self.row(node.out.indices).reshape(-1)
+        if node.labels and node.kind == "nll":
+            return partial(kernels.nll_backward, s, self.places(node), g, into, row)
+        if node.labels:
+            return partial(kernels.cross_entropy_backward, self.kept(node, "P"), self.places(node), g, into, row)
+        t, to_scores = self.rows(self.array(node.target), node.over), step.target.name.rpartition(".")[0] == node.scores.name
+        if node.kind == "squared_error":
+            return partial(kernels.squared_error_backward, *((s, t) if to_scores else (t, s)), g, into)
+        if not to_scores:
+            return partial(kernels.target_backward, self.kept(node, "log P"), g, into)
+        if node.kind == "nll":
+            return partial(kernels.soft_nll_backward, s, t, g, into)
+        return partial(kernels.soft_cross_entropy_backward, self.kept(node, "P"), t, g, into, row)
+
+
+def _exponent(node):
+    return (node.exponent,) if node.function == "power" else ()

@@ -1,0 +1,129 @@
+"""What may come into a program: sizes, inputs, learning rates. Each refusal names the argument, what was expected and what came."""
+
+from __future__ import annotations
+
+from math import isfinite
+from numbers import Real
+
+import numpy as np
+
+from .backend import device_of
+
+MEAN_IN = ("parameters", "loss", "update")
+
+
+def float_dtype(dtype):
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found not in (np.float32, np.float64):
+        raise ValueError(f"dtype: expected 'float32' or 'float64', got {dtype!r}")
+    return found
+
+
+def checked_sizes(graph, sizes):
+    """Every index has one size; an error names the first index that has none, a wrong one, or two."""
+    if graph.pending:
+        raise ValueError(f"over={graph.pending[0]}: no value here has the index {graph.pending[0]}; "
+                         f"add it by with_index({graph.pending[0]!r}) before compile")
+    letters = list(dict.fromkeys(i for indices in graph.shapes.values() for i in indices)
+                   | dict.fromkeys(used for used, _, _ in graph.same_sizes))
+    for i, n in sizes.items():
+        if i not in letters:
+            raise ValueError(f"{i}: there is no such index; the equations have {', '.join(letters) or 'none'}")
+        if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 1:
+            raise ValueError(f"{i}: expected a whole number of at least 1, got {n!r}")
+    for i in letters:
+        if i not in sizes:
+            raise ValueError(f"{i}: the size of this index is missing; compile(..., {i}=...)")
+    for used, own, name in graph.same_sizes:
+        if sizes[used] != sizes[own]:
+            raise ValueError(f"{used}: {used}={sizes[used]} and {own}={sizes[own]} contradict each other: "
+                             f"both are the same position of {name}")
+    return {i: int(sizes[i]) for i in letters}
+
+
+def checked_mean_in(mean_in):
+    places = (mean_in,) if isinstance(mean_in, str) else tuple(mean_in)
+    for place in places:
+        if place not in MEAN_IN:
+            raise ValueError(f"mean_in: expected places among {', '.join(MEAN_IN)}, got {place!r}")
+    return tuple(dict.fromkeys(places))
+
+
+def check_names(inputs, wanted, parameters):
+    """Exactly the inputs that are wanted, and no parameter among them."""
+    for name in inputs:
+        if name in parameters:
+            raise ValueError(f"{name}: a capital makes a parameter, which the program holds itself (params[{name!r}]); "
+                             f"call an input {name.lower()}")
+        if name not in wanted:
+            raise ValueError(f"{name}: there is no such input here; expected {', '.join(wanted) or 'none'}")
+    for name in wanted:
+        if name not in inputs:
+            raise ValueError(f"{name}: missing; a small initial makes it an input, so its values must be given "
+                             f"({name}=...). A parameter has a capital")
+
+
+def checked_input(name, array, xp, device, classes, sizes):
+    """The input as an array of a kind that fits. classes: the index that labels count in, None for real numbers.
+
+    Values are looked at on the CPU only: on a GPU that would wait for it at every step.
+    """
+    if device_of(array) != device and np.ndim(array):       # a plain number may go to either
+        raise TypeError(f"{name}: the program is on the {device}, the array is on the {device_of(array)}; "
+                        "move it by mb.to_cpu or mb.to_gpu")
+    array = xp.asarray(array)
+    kind = array.dtype.kind
+    if classes and kind not in "iu":
+        raise TypeError(f"{name}: expected whole-number labels, got {array.dtype}; for a distribution write "
+                        f"{name}[{classes}] in the equations")
+    if kind not in "iuf":
+        raise TypeError(f"{name}: expected real numbers, got {array.dtype}")
+    if not array.size:
+        raise ValueError(f"{name}: the batch is empty, shape {array.shape}; give at least one example")
+    if device == "cpu":
+        _look_at(name, array, classes, sizes)
+    return array
+
+
+def _look_at(name, array, classes, sizes):
+    if classes:
+        low, high = array.min(), array.max()
+        if low < 0 or high >= sizes[classes]:
+            raise ValueError(f"{name}: labels must lie in 0 .. {sizes[classes] - 1} ({classes}={sizes[classes]}), "
+                             f"got {low if low < 0 else high}")
+    elif array.dtype.kind == "f" and not isfinite(array.sum()) and not np.isfinite(array).all():
+        where = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
+        raise ValueError(f"{name}: expected finite numbers, got {array[where]} at {list(where)}")
+
+
+def sizes_of(arrays, graph, sizes):
+    """The sizes with the batch size that the arrays have; an error names the array and the index that does not fit."""
+    b, first = graph.batch, None
+    for name, array in arrays.items():
+        indices = graph.shapes[name]
+        if array.ndim == len(indices) - 1 and indices[0] in graph.replicas:
+            indices = indices[1:]               # one array for all replicas
+        if array.ndim != len(indices):
+            raise ValueError(f"{name}: expected the indices [{','.join(indices)}], so {len(indices)} axes, got shape {array.shape}")
+        for i, n in zip(indices, array.shape):
+            if i == b and first is None:
+                if n > sizes[b]:
+                    raise ValueError(f"{name}: {n} examples and the program was compiled for {b}={sizes[b]}; use resized({b}={n})")
+                sizes, first = {**sizes, b: n}, name
+            elif n != sizes[i]:
+                said = f"{first} has {sizes[i]}" if i == b else f"the program was compiled for {i}={sizes[i]}"
+                raise ValueError(f"{name}: expected {i}={sizes[i]}, as {said}, got {n} (shape {array.shape})")
+    return sizes
+
+
+def checked_lr(lr, replicas):
+    """A finite number, or an array of the shape `replicas`."""
+    if type(lr) is float and isfinite(lr):
+        return lr
+    array = np.asarray(lr, dtype=float) if isinstance(lr, (Real, list, tuple, np.ndarray)) and not isinstance(lr, bool) else None
+    if array is None or array.shape not in ((), replicas) or not np.isfinite(array).all():
+        raise ValueError(f"lr: expected a finite number{f' or an array of shape {replicas}' if replicas else ''}, got {lr!r}")
+    return array if array.ndim else float(array)
