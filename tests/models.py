@@ -205,19 +205,19 @@ def by_jax(text, params, inputs, shared=()):
 def _slides(np_, sigmoid, softmax, log_softmax, p, x, target):
     h = sigmoid(x @ p["W0"].T - p["C0"])
     P = softmax(sigmoid(h @ p["W1"].T - p["C1"]))
-    return -np_.log(P)[range(len(target)), target]
+    return -np_.log(P)[np.arange(len(target)), target]
 
 
 def _usual(np_, sigmoid, softmax, log_softmax, p, x, target):
     h = sigmoid(x @ p["W0"].T - p["C0"])
-    return -log_softmax(h @ p["W1"].T - p["C1"])[range(len(target)), target]
+    return -log_softmax(h @ p["W1"].T - p["C1"])[np.arange(len(target)), target]
 
 
 def _batch_norm(np_, sigmoid, softmax, log_softmax, p, x, target):
     z = x @ p["W0"].T
     z = z - z.mean(0)
     z = p["G"] * z / ((z * z).mean(0) + 0.001) ** 0.5 + p["A"]
-    return -log_softmax((z * (z > 0)) @ p["W1"].T - p["C1"])[range(len(target)), target]
+    return -log_softmax((z * (z > 0)) @ p["W1"].T - p["C1"])[np.arange(len(target)), target]
 
 
 BY_HAND = {SLIDES: _slides, USUAL: _usual, BATCH_NORM: _batch_norm}

@@ -93,10 +93,10 @@ def target(task, reached):
 def as_jpeg(image):
     """Encode for speed.
 
-    Two axes at 860x400 CSS pixels, ms (KB) on two cores, at 1x, 1.5x and 2x: JPEG 90 without chroma subsampling
-    2 (54), 4 (92), 7 (140); PNG 'up' filter with zlib 1, 7 (41), 14 (67), 32 (97); lossless WebP 12, 20, 46; Pillow's
-    PNG at level 1, 23, 48, 72. Only JPEG leaves room above 1x, text shows no halo at this quality, and 2x makes a key
-    press to picture about 12 ms longer than 1.5x, past 1.6 times the bare round trip.
+    Two axes at 860x400 CSS pixels, ms (KB) at 1x, 1.5x and 2x, one run on two busy cores: JPEG 90 without chroma
+    subsampling 3 (54), 6 (92), 8 (140); PNG 'up' filter with zlib 1, 7 (41), 14 (67), 32 (97); lossless WebP 12, 20,
+    46; Pillow's PNG at level 1, 23, 48, 72. So JPEG: text shows no halo at this quality. And 1.5x: from key press to
+    picture 2x took 14 ms longer than 1.5x, and 1.5x took about as long as 1x.
     """
     file = io.BytesIO()
     image.save(file, "jpeg", quality=90, subsampling=0)
