@@ -64,6 +64,14 @@ def to_cpu(array):
     return array.get() if device_of(array) == "gpu" else np.asarray(array)
 
 
+def take(flat, places, out):
+    """out[k] = flat[places[k]]. NumPy copies `out` unless told not to raise for places outside; CuPy cannot be told."""
+    if type(flat) is np.ndarray:
+        flat.take(places, out=out, mode="clip")
+    else:
+        flat.take(places, out=out)
+
+
 def synchronise(device):
     """Wait until the device has done all that was asked of it; nothing to wait for on a CPU."""
     if device == "gpu":

@@ -6,7 +6,7 @@ The losses take matrices: one row for each example (and replica, and position), 
 
 from __future__ import annotations
 
-from .backend import xp_of
+from .backend import take, xp_of
 
 # ------------------------------------------------------------------ element by element: out[..] = f(x[..])
 
@@ -142,7 +142,7 @@ def label_places(target, first, out):
 def nll(P, places, out):
     """out[b] = -log P[b,target[b]]."""
     xp = xp_of(P, places, out)
-    P.reshape(-1).take(places, out=out, mode="clip")
+    take(P.reshape(-1), places, out)
     xp.log(out, out=out)
     xp.negative(out, out=out)
 
@@ -150,7 +150,7 @@ def nll(P, places, out):
 def nll_backward(P, places, g, out, row):
     """out[b,y] = -g[b] / P[b,y] at y = target[b], else 0. row: [b], written."""
     xp = xp_of(P, places, g, out, row)
-    P.reshape(-1).take(places, out=row, mode="clip")
+    take(P.reshape(-1), places, row)
     xp.divide(g, row, out=row)
     xp.negative(row, out=row)
     out.fill(0)
@@ -163,7 +163,7 @@ def cross_entropy(s, places, out, P, row):
     column = row[:, None]
     s.max(axis=-1, out=row)
     xp.subtract(s, column, out=P)
-    P.reshape(-1).take(places, out=out, mode="clip")
+    take(P.reshape(-1), places, out)
     xp.exp(P, out=P)
     P.sum(axis=-1, out=row)
     P /= column
@@ -176,7 +176,7 @@ def cross_entropy_backward(P, places, g, out, row):
     xp = xp_of(P, places, g, out, row)
     xp.multiply(P, g[:, None], out=out)
     flat = out.reshape(-1)
-    flat.take(places, out=row, mode="clip")
+    take(flat, places, row)
     row -= g
     flat.put(places, row)
 

@@ -58,6 +58,7 @@ def loaded(program, params):
 def jax():
     module = pytest.importorskip("jax", reason='JAX is not installed; the oracle comes with pip install -e ".[oracle]"')
     module.config.update("jax_enable_x64", True)
+    module.config.update("jax_disable_most_optimizations", True)        # every net is compiled once and run once
     return module
 
 
@@ -71,7 +72,7 @@ class Interpreter:
 
     def __init__(self, text):
         self.jnp, self.nn = jax().numpy, jax().nn
-        self.lines = [ast.parse(line.strip()).body[0] for line in text.strip().splitlines()]
+        self.lines = [ast.parse(line.strip()).body[0] for line in text.splitlines() if line.strip()]
 
     def run(self, arrays, taps):
         """Every computed value by name. taps: name -> something added to that value, whose gradient is the value's."""
@@ -162,10 +163,9 @@ class Interpreter:
 def depends_on(text, names):
     """The computed names that depend on any of `names`."""
     found = set(names)
-    for line in text.strip().splitlines():
+    for line in filter(str.strip, text.splitlines()):
         tree = ast.parse(line.strip()).body[0]
         if {n.id for n in ast.walk(tree.value) if isinstance(n, ast.Name)} & found:
-            found |= {n.id for n in ast.walk(tree.targets[0]) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
             found.add(tree.targets[0].id if isinstance(tree.targets[0], ast.Name) else tree.targets[0].value.id)
     return found - set(names)
 
@@ -193,7 +193,7 @@ def by_jax(text, params, inputs, shared=()):
         return values["L"].mean(), values
 
     floats = {n: a for n, a in given.items() if a.dtype.kind == "f"}
-    (g_params, g_floats, g_taps), values = J.grad(batch, argnums=(0, 1, 2), has_aux=True)(params, floats, taps)
+    (g_params, g_floats, g_taps), values = J.jit(J.grad(batch, argnums=(0, 1, 2), has_aux=True))(params, floats, taps)
     scale = {n: B if n in bearing or (n in floats and n not in shared) else 1 for n in (*g_params, *g_floats, *g_taps)}
     gradients = {n: np.asarray(g) * scale[n] for n, g in {**g_params, **g_floats, **g_taps}.items()}
     return {n: np.asarray(v) for n, v in values.items()}, gradients
@@ -230,7 +230,8 @@ def by_hand(library, text, params, x, target):
         J = jax()
         tools = (J.numpy, J.nn.sigmoid, lambda s: J.nn.softmax(s, axis=-1), lambda s: J.nn.log_softmax(s, axis=-1))
         L = lambda v: BY_HAND[text](*tools, v, v["x"], target)
-        return np.asarray(L(every)), {n: np.asarray(g) for n, g in J.grad(lambda v: L(v).mean())(every).items()}
+        g = J.jit(J.grad(lambda v: L(v).mean()))(every)
+        return np.asarray(J.jit(L)(every)), {n: np.asarray(a) for n, a in g.items()}
     T = torch()
     v = {n: T.tensor(a, dtype=T.float64, requires_grad=True) for n, a in every.items()}
     L = BY_HAND[text](T, T.sigmoid, lambda s: s.softmax(-1), lambda s: s.log_softmax(-1), v, v["x"], target)

@@ -97,15 +97,14 @@ def wait_for_server(address, server, log, seconds=60):
 
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_lesson_runs_and_its_slider_works(lesson, lab, browser):
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
     errors = []
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    run_all(page, lab(f"/lab/tree/{lesson}"))
-    assert page.locator(FAILED).all_inner_texts() == []
-    move_slider(page)
+    with browser.new_page(viewport={"width": 1280, "height": 900}) as page:
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        run_all(page, lab(f"/lab/tree/{lesson}"))
+        assert page.locator(FAILED).all_inner_texts() == []
+        move_slider(page)
     assert [error for error in errors if not any(part in error for part in NOT_OURS)] == []
-    page.close()
 
 
 def run_all(page, address):

@@ -13,7 +13,8 @@ ALL_BUT_FACE = [path for path in FILES if path != ROOT / "mbcore" / "__init__.py
 
 def picture():
     """{module or package: row}, from the fenced block of the section "Inside": names, two spaces or more, their job."""
-    block = re.search(r"^## Inside$.*?^```text\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)[1]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = re.search(r"^## Inside$.*?^```text\n(.*?)^```$", readme, re.M | re.S)[1]
     rows = [re.split(r" {2,}", line)[0].split(", ") for line in block.splitlines()]
     names = [name for row in rows for name in row]
     assert len(names) == len(set(names)), "a module stands twice in the picture"
@@ -38,7 +39,7 @@ def imports(source, package):
 
 
 def imports_of(path):
-    return list(imports(path.read_text(), path.relative_to(ROOT).parts[:-1]))
+    return list(imports(path.read_text(encoding="utf-8"), path.relative_to(ROOT).parts[:-1]))
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,13 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 def lines(name):
-    return [line.split("#")[0].strip() for line in (ROOT / name).read_text().splitlines() if line.split("#")[0].strip()]
+    bare = [line.split("#")[0].strip() for line in (ROOT / name).read_text(encoding="utf-8").splitlines()]
+    return [line for line in bare if line]
 
 
 def name_of(requirement):
@@ -41,9 +43,9 @@ def test_every_package_is_installed():
 
 
 def test_ci_runs_the_commands_of_the_readme():
-    """Three forms stand in the README: the two commands for Linux and macOS, and the second for Windows."""
-    commands = re.findall(r"^(?:python3?) -m venv \.venv.*pytest$", (ROOT / "README.md").read_text(), re.M)
+    """The test command stands in the README twice: for Linux and macOS, and for Windows."""
+    commands = re.findall(r"^python3? -m venv \.venv.*pytest$", README, re.M)
     unix, windows = commands
     assert lines(".ci/run")[-1] == unix
-    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
     assert all(f"- run: {command}\n" in workflow for command in commands) and "- run: .ci/run\n" in workflow
