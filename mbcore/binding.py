@@ -24,13 +24,15 @@ class Memory:
         self.xp, self.sizes, self.dtype, self.dry = xp, sizes, np.dtype(dtype), dry
         self.flat, self.nbytes = {}, 0
 
-    def view(self, name, indices, sizes, dtype=None):
-        """The buffer `name` as an array of these indices; made at the first call, for the largest sizes."""
+    def view(self, name, indices, sizes, dtype=None, fill=None):
+        """The buffer `name` as an array of these indices; made (and filled) at the first call, for the largest sizes."""
         dtype = np.dtype(dtype or self.dtype)
         if name not in self.flat:
             count = prod(self.sizes[i] for i in indices)
             self.nbytes += count * dtype.itemsize
             self.flat[name] = np.empty(0, dtype) if self.dry else self.xp.zeros(count, dtype)
+            if fill is not None:
+                self.flat[name].fill(fill)
         shape = tuple(sizes[i] for i in indices)
         if self.dry:            # right shape and strides over no memory: enough to bind calls that are never made
             strides = [prod(shape[k + 1:]) * dtype.itemsize for k in range(len(shape))]
@@ -50,9 +52,9 @@ class Binder:
     def operand(self, ref):
         return Operand(self.array(ref), ref.indices)
 
-    def scratch(self, indices, slot):
+    def scratch(self, indices, slot, fill=None):
         """Working space: the same for every call that asks for these indices and this slot."""
-        return self.memory.view(f"{','.join(indices)}/{slot}", indices, self.sizes)
+        return self.memory.view(f"{','.join(indices)}/{slot}", indices, self.sizes, fill=fill)
 
     def term(self, term, target, accumulate):
         factors = [self.operand(f) for f in term.factors]
@@ -84,10 +86,9 @@ class Binder:
         s, out, row = self.rows(self.array(node.scores), node.over), self.array(node.out).reshape(-1), self.row(node.out.indices).reshape(-1)
         if node.labels:
             target, places = self.array(node.target).reshape(-1), self.places(node)
-            find = partial(kernels.label_places, target, self.firsts(node), places)
             if node.kind == "nll":
-                return [find, partial(kernels.nll, s, places, out)]
-            return [find, partial(kernels.cross_entropy, s, places, out, self.kept(node, "P"), row)]
+                return [partial(kernels.label_places, target, self.counting(node, self.sizes[node.over[0]]), places), partial(kernels.nll, s, places, out)]
+            return [partial(kernels.cross_entropy, s, target, self.counting(node), out, self.kept(node, "P").reshape(s.shape[::-1]), places, row)]
         t, work = self.rows(self.array(node.target), node.over), self.rows(self.scratch(node.scores.indices, "work"), node.over)
         if node.kind == "squared_error":
             return [partial(kernels.squared_error, s, t, out, work)]
@@ -103,14 +104,14 @@ class Binder:
     def places(self, node):
         return self.memory.view(f"{node.out.name}.places", node.out.indices, self.sizes, np.int64).reshape(-1)
 
-    def firsts(self, node):
-        """Where each row starts in P laid out flat: b times the classes."""
-        name = f"{node.out.name}.firsts"
+    def counting(self, node, step=1):
+        """0, step, 2 step, ..., one for each row."""
+        name = f"{node.out.name}.counting"
         new = name not in self.memory.flat
         view = self.memory.view(name, node.out.indices, self.sizes, np.int64)
         if new and not self.memory.dry:
             flat = self.memory.flat[name]
-            flat[...] = self.xp.arange(len(flat)) * self.sizes[node.over[0]]
+            flat[...] = self.xp.arange(len(flat)) * step
         return view.reshape(-1)
 
     # ------------------------------------------------------------------ backward
@@ -152,7 +153,7 @@ class Binder:
         if node.labels and node.kind == "nll":
             return partial(kernels.nll_backward, s, self.places(node), g, into, row)
         if node.labels:
-            return partial(kernels.cross_entropy_backward, self.kept(node, "P"), self.places(node), g, into, row)
+            return partial(kernels.cross_entropy_backward, self.kept(node, "P").reshape(s.shape[::-1]), g, into)
         t, to_scores = self.rows(self.array(node.target), node.over), step.target.name.rpartition(".")[0] == node.scores.name
         if node.kind == "squared_error":
             return partial(kernels.squared_error_backward, *((s, t) if to_scores else (t, s)), g, into)

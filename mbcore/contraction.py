@@ -21,7 +21,8 @@ class Operand(NamedTuple):
 def bind(xp, coefficient, factors, out, accumulate, scratch):
     """Calls that put (or add, if accumulate) coefficient * product of factors, summed, into out.
 
-    factors: Operands; out: Operand; scratch(indices, slot) -> array of that shape, different for different slots.
+    factors: Operands; out: Operand. scratch(indices, slot) -> array of that shape, different for different slots;
+    scratch(indices, slot, fill) -> one that holds that number everywhere and is never written.
     """
     calls, slot = [], 0
     while len(factors) > 2:                                     # a b c ... : a b first, keeping what others need
@@ -38,6 +39,9 @@ def bind(xp, coefficient, factors, out, accumulate, scratch):
     if not factors:
         return [partial(xp.add, out.array, coefficient, out=out.array) if accumulate else partial(out.array.fill, coefficient)]
     result = out if direct else Operand(scratch(borne, slot), borne)
+    if len(factors) == 1 and borne:             # a sum is a product with ones: one call, and BLAS adds faster than NumPy
+        over = tuple(i for i in factors[0].indices if i not in out.indices)
+        factors, coefficient = [Operand(scratch(over, f"all {coefficient}", coefficient), over), *factors], 1
     if len(factors) == 1:
         calls.append(_sum(xp, factors[0], result))
     else:

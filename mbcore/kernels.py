@@ -157,28 +157,32 @@ def nll_backward(P, places, g, out, row):
     out.reshape(-1).put(places, row)
 
 
-def cross_entropy(s, places, out, P, row):
-    """out[b] = log sum_y exp(s[b,y]) - s[b,target[b]]. Written too: P, the softmax of s; row: [b]."""
-    xp = xp_of(s, places, out, P, row)
-    column = row[:, None]
-    s.max(axis=-1, out=row)
-    xp.subtract(s, column, out=P)
-    take(P.reshape(-1), places, out)
-    xp.exp(P, out=P)
-    P.sum(axis=-1, out=row)
-    P /= column
+def cross_entropy(s, target, counting, out, D, places, row):
+    """out[b] = log sum_y exp(s[b,y]) - s[b,target[b]]. Kept for the backward: D[y,b] = softmax_y(s[b,y]) - [y = target[b]].
+
+    D has the classes first, since NumPy is slow where the last axis is short. counting[b] = b; places and row: [b], written.
+    """
+    xp = xp_of(s, target, counting, out, D, places, row)
+    flat = D.reshape(-1)
+    xp.multiply(target, len(row), out=places)
+    places += counting                              # where D[target[b],b] stands
+    xp.copyto(D, s.T)
+    D.max(axis=0, out=row)
+    D -= row
+    take(flat, places, out)
+    xp.exp(D, out=D)
+    D.sum(axis=0, out=row)
+    D /= row
     xp.log(row, out=row)
     xp.subtract(row, out, out=out)
-
-
-def cross_entropy_backward(P, places, g, out, row):
-    """out[b,y] = g[b] (P[b,y] - [y = target[b]]). row: [b], written."""
-    xp = xp_of(P, places, g, out, row)
-    xp.multiply(P, g[:, None], out=out)
-    flat = out.reshape(-1)
     take(flat, places, row)
-    row -= g
+    row -= 1
     flat.put(places, row)
+
+
+def cross_entropy_backward(D, g, out):
+    """out[b,y] = g[b] D[y,b]."""
+    xp_of(D, g, out).multiply(D.T, g[:, None], out=out)
 
 
 def log_softmax(s, P, row, out):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -16,7 +17,7 @@ class Record:
     """What was measured along one training run; every array has one entry for each time we looked.
 
     loss: mean of L over the whole training set. test_error: share of test examples whose largest s is not the target.
-    seconds: time spent in steps alone; looking is not counted.
+    seconds: time spent in steps, taking their batches included; looking is not counted.
     """
 
     B: int
@@ -32,7 +33,7 @@ class Record:
         return not np.isfinite(self.loss[-1]) or self.loss[-1] > 10 * self.loss[0]
 
 
-def training(program, data, lr, epochs, rng, B=None, looks=40):
+def training(program, data, lr, epochs, rng, B=None, looks=30):
     """Train by SGD without replacement, and yield (fraction done, Record so far) each time we look.
 
     program: compiled with inputs x and target and scores s. B: examples in a step, up to the compiled size (the default).
@@ -42,9 +43,9 @@ def training(program, data, lr, epochs, rng, B=None, looks=40):
     B = program.sizes[program.graph.batch] if B is None else B
     n = len(data.x_train)
     total = epochs * -(-n // B)
-    marks = set(np.linspace(0, total, looks + 1).round().astype(int).tolist())
+    marks = sorted(set(np.linspace(0, total, looks + 1).round().astype(int).tolist()))
     everything, test = program.resized(b=n), program.resized(b=len(data.x_test))
-    rows, seconds = [], 0.0
+    coming, rows, seconds = batches(n, B, rng, epochs=epochs), [], 0.0
 
     def look(step):
         loss = float(everything.forward(x=data.x_train, target=data.target_train).mean())
@@ -54,21 +55,20 @@ def training(program, data, lr, epochs, rng, B=None, looks=40):
         return step / total, Record(B, steps, *rest)
 
     yield look(0)
-    for step, at in enumerate(batches(n, B, rng, epochs=epochs), 1):
-        x, target = data.x_train[at], data.target_train[at]
+    for before, step in zip(marks, marks[1:]):
         with one_blas_thread():
             start = time.perf_counter()
-            program.step(lr, x=x, target=target)
+            for at in islice(coming, step - before):
+                program.step(lr, x=data.x_train[at], target=data.target_train[at])
             seconds += time.perf_counter() - start
-        if step in marks or step == total:
             done, record = look(step)
-            if not np.isfinite(record.loss[-1]):
-                yield 1.0, record
-                return
-            yield done, record
+        if not np.isfinite(record.loss[-1]):
+            yield 1.0, record
+            return
+        yield done, record
 
 
-def train(program, data, lr, epochs, rng, B=None, looks=40):
+def train(program, data, lr, epochs, rng, B=None, looks=30):
     """`training` run to its end; returns the last Record."""
     for _, record in training(program, data, lr, epochs, rng, B, looks):
         pass

@@ -35,6 +35,7 @@ class ndarray:
     def item(self): return self._waits("item").item()
     def __len__(self): return len(self._host)
 
+    T = property(lambda self: ndarray(self._host.T))
     def __getitem__(self, key): return ndarray(self._host[_plain(key)])
     def __setitem__(self, key, value): self._host[_plain(key)] = _unwrapped(value)
 

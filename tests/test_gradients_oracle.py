@@ -184,7 +184,7 @@ NETS = {
 LETTERS = dict(i=4, j=4, k=4, y=3, s=4, t=4, p=2)
 
 
-@pytest.mark.parametrize("B", [1, 4, 5])
+@pytest.mark.parametrize("B", [1, 4])                  # 4 is the size of j, too
 @pytest.mark.parametrize("name", NETS)
 def test_program_equals_jax(name, B):
     text = "\n".join(line.strip() for line in NETS[name].strip().splitlines())
@@ -278,7 +278,7 @@ def networks(draw):
     for depth, (a, o) in enumerate(zip("ijkl"[:layers], "jklm")):
         W = "W" if tied else f"W{depth}"
         z = f"{W}[{o},{a}] * {below}" + pick("", f" - C{depth}[{o}]", f" * G{depth}[{o}]", f" + 0.5 * C{depth}[{o}]")
-        z = pick(z, f"T{depth}[{o},{a}] * {below} * {below.replace(a, a)}") if not tied else z
+        z = pick(z, f"T{depth}[{o},{a}] * {below} * {below}") if not tied else z
         lines.append(f"z{depth}[{o}] = {z}")
         lines.append(f"h{depth}[{o}] = " + pick(*MAPS).format(f"z{depth}[{o}]")
                      + pick("", f" + z{depth}[{o}]", f" * tanh(z{depth}[{o}])", f" - h{depth - 1}[{o}]" * (tied and depth > 0)))
@@ -290,7 +290,7 @@ def networks(draw):
 
 
 @given(networks())
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 def test_drawn_networks_equal_jax(network):
     text, sizes, B, seed = network
     jax()

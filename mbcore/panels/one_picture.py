@@ -39,7 +39,7 @@ class OnePicture(Panel):
         axes.text(0.01, LOSS * 1.08, f"target loss {LOSS}", transform=axes.get_yaxis_transform(), fontsize=13)
         styles = [("grey", "-"), ("sky", "--"), ("purple", "-."), ("green", (0, (1, 1)))]
         self.older = [axes.plot([], [], color=COLOURS[colour], linestyle=style, linewidth=2)[0] for colour, style in styles]
-        self.line, = axes.plot([], [], color=COLOURS["vermillion"], marker="o", markevery=4, linewidth=3)
+        self.line, = axes.plot([], [], color=COLOURS["vermillion"], marker="o", markevery=3, linewidth=3)
         self.lines = [self.line, *self.older]
         self.legend = axes.legend(self.lines, ["B = 1437, lr 0.1"] * 5, loc="upper left", bbox_to_anchor=(1.01, 1.0),
                                   title="this run, and before", handlelength=2.2, title_fontsize=13)

@@ -1,0 +1,325 @@
+"""Programs: initial values, steps, batches of other sizes, replicas, memory, and what wrong input does: a sentence and no change."""
+
+import math
+import tracemalloc
+
+import numpy as np
+import pytest
+from models import SLIDES, USUAL, drawn, loaded
+from numpy.testing import assert_allclose, assert_array_equal
+
+import mbcore as mb
+
+SIZES = dict(b=8, i=5, j=4, y=3)
+BATCH = mb.equations(USUAL).with_index("b")
+
+
+def net_and_inputs(batch=BATCH, seed=0, B=8, **how):
+    how.setdefault("dtype", "float64")
+    params, inputs = drawn(batch, {**SIZES, "b": B}, seed)
+    return loaded(batch.compile(**SIZES, **how), params), inputs
+
+
+# ---------------------------------------------------------------- init
+
+
+@pytest.mark.parametrize("text, name, variance", [
+    ("h[j] = tanh(W[j,i] * x[i])\nL = squared_error(h[j], t[j])", "W", 1 / 100),
+    ("h[j] = relu(W[j,i] * x[i] - C[j])\nL = squared_error(h[j], t[j])", "W", 2 / 100),
+    ("z[j] = W[j,i] * x[i]\nh[j] = relu(z[j])\nL = squared_error(h[j], t[j])", "W", 2 / 100),
+    ("h[j] = sum(W[j,i] * x[i], over=i)\nL = squared_error(h[j], t[j])", "W", 1 / 100),
+    ("h[j] = W[j,i,k] * x[i] * u[k]\nL = squared_error(h[j], t[j])", "W", 1 / 400),
+    ("h[j] = W[j,i] * x[i]\nJ = W[j,i] * W[j,i]\nL = squared_error(h[j], t[j]) + J", "W", 1 / 100),
+    ("J = W[j,i] * W[j,i]\nh[j] = W[j,i] * x[i]\nL = squared_error(h[j], t[j]) + J", "W", 1 / 100),    # BUG (reported): 1 / 10000
+])
+def test_variance_of_a_parameter_in_a_product(text, name, variance):
+    """1 / fan-in, 2 / fan-in before relu: mean 0 and this variance, within 5 standard errors."""
+    batch = mb.equations(text).with_index("b")
+    net = batch.compile(dtype="float64", **{i: n for i, n in dict(b=1, i=100, j=100, k=4).items() if any(i in v for v in batch.graph.shapes.values())})
+    W = net.init(np.random.default_rng(1)).params[name]
+    assert abs(W.mean()) < 5 * math.sqrt(variance / W.size)
+    assert abs((W * W).mean() - variance) < 5 * variance * math.sqrt(2 / W.size)
+
+
+def test_added_parameters_start_at_0_and_factors_at_1():
+    batch = mb.equations("z[j] = G[j] * (W[j,i] * x[i]) + A[j]\nh[j] = tanh(z[j] - C[j])\nL = squared_error(h[j], t[j])").with_index("b")
+    params = batch.compile(b=1, i=3, j=4).init(np.random.default_rng(0)).params
+    assert_array_equal(params["G"], np.ones(4))
+    assert_array_equal([params["A"], params["C"]], np.zeros((2, 4)))
+
+
+def test_init_draws_from_the_generator_alone():
+    a, b = (BATCH.compile(**SIZES).init(np.random.default_rng(3)).params for _ in range(2))
+    assert all(a[n].tobytes() == b[n].tobytes() for n in a) and a["W0"].any()
+    with pytest.raises(TypeError, match="rng: expected a numpy.random.Generator"):
+        BATCH.compile(**SIZES).init(0)
+
+
+# ---------------------------------------------------------------- step, forward, backward
+
+
+@pytest.mark.parametrize("B", [1, 8])
+def test_step_is_forward_backward_update(B):
+    (net, inputs), (other, _) = net_and_inputs(B=B), net_and_inputs(B=B)
+    expected = other.forward(**inputs)
+    other.backward()
+    L = net.step(0.3, **inputs)
+    assert_allclose(L, expected, rtol=1e-14)
+    for name in net.params:
+        assert_allclose(net.params[name], other.params[name] - 0.3 * other.grads[name], rtol=1e-12, atol=1e-15)
+
+
+def test_the_loss_is_the_callers_own_copy():
+    net, inputs = net_and_inputs()
+    first = net.step(0.1, **inputs)
+    kept = first.copy()
+    net.step(0.1, **inputs)
+    s = net.evaluate("s", x=inputs["x"])
+    kept_s = s.copy()
+    net.evaluate("s", x=2 * inputs["x"])
+    assert_array_equal(first, kept)
+    assert_array_equal(s, kept_s)
+    assert first.flags.owndata
+
+
+def test_grads_and_values_only_when_there_are_any():
+    net, inputs = net_and_inputs()
+    for read in (lambda: net.values, lambda: net.backward(), lambda: net.grads):
+        with pytest.raises(RuntimeError, match="first"):
+            read()
+    net.forward(**inputs)
+    with pytest.raises(RuntimeError, match="call backward first"):
+        net.grads
+    net.backward()
+    assert set(net.params) <= set(net.grads)
+    net.step(0.1, **inputs)
+    with pytest.raises(RuntimeError, match="step.*keeps none"):
+        net.grads
+    assert net.values["L"].shape == (8,)
+
+
+def test_backward_twice_is_backward_once():
+    net, inputs = net_and_inputs()
+    net.forward(**inputs)
+    net.backward()
+    once = net.grads["W0"].copy()
+    net.backward()
+    assert_array_equal(net.grads["W0"], once)
+
+
+def test_evaluate_needs_what_the_value_needs():
+    net, inputs = net_and_inputs()
+    net.forward(**inputs)
+    expected = net.values["s"].copy()
+    assert_array_equal(net.evaluate("s", x=inputs["x"]), expected)
+    with pytest.raises(ValueError, match="name: expected a computed value.*'q'"):
+        net.evaluate("q", x=inputs["x"])
+    with pytest.raises(ValueError, match="x: missing"):
+        net.evaluate("s")
+    with pytest.raises(ValueError, match="target: there is no such input here"):
+        net.evaluate("s", **inputs)
+
+
+def test_resized_shares_the_parameters():
+    net, inputs = net_and_inputs()
+    large, three = net.resized(b=40), {n: np.tile(v, (5,) + (1,) * (v.ndim - 1)) for n, v in inputs.items()}
+    assert all(np.shares_memory(large.params[n], net.params[n]) for n in net.params)
+    assert_allclose(large.forward(**three)[:8], net.forward(**inputs), rtol=1e-13)
+    large.step(0.5, **three)
+    other, _ = net_and_inputs()
+    other.step(0.5, **inputs)                       # the mean over five copies is the mean
+    assert_allclose(net.params["W0"], other.params["W0"], rtol=1e-12)
+    with pytest.raises(ValueError, match="resized: expected the batch index alone"):
+        net.resized(i=3)
+
+
+def test_a_smaller_last_batch_leaves_nothing_of_the_larger():
+    net, large = net_and_inputs()
+    net.forward(**large)
+    net.backward()
+    _, small = net_and_inputs(B=3, seed=1)
+    L = net.forward(**small)
+    net.backward()
+    alone, _ = net_and_inputs()
+    alone = loaded(BATCH.compile(dtype="float64", **{**SIZES, "b": 3}), alone.params)
+    assert_array_equal(L, alone.forward(**small))
+    alone.backward()
+    assert all(net.grads[n].shape == alone.grads[n].shape for n in alone.grads)
+    for name in alone.grads:
+        assert_allclose(net.grads[name], alone.grads[name], rtol=1e-13, atol=1e-16)
+
+
+# ---------------------------------------------------------------- memory
+
+
+def peak_of(act):
+    tracemalloc.start()
+    try:
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        act()
+        return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("text", [SLIDES, USUAL], ids=["slides", "usual"])
+@pytest.mark.parametrize("given", ["float32", "float64"])
+def test_a_step_allocates_no_array_data_after_the_first(text, given):
+    """Beyond the caller's copy of L: NumPy's own buffer of 8192 numbers, for 64 examples as for 65,536 (smallest array: 256 KB)."""
+    for B, last in ((64, 17), (65_536, 40_001)):
+        net = mb.equations(text).with_index("b").compile(b=B, i=16, j=8, y=10).init(np.random.default_rng(0))
+        x, target = np.random.default_rng(1).random((B, 16)).astype(given), np.zeros(B, np.int64)
+        for n in (B, last, B):                      # the first use of each size binds its calls
+            net.step(0.1, x=x[:n], target=target[:n])
+        for n in (B, last):
+            used = peak_of(lambda: net.step(0.1, x=x[:n], target=target[:n]))
+            assert used - 4 * n < 40_000, f"B={B}, {n} examples: {used} bytes"
+
+
+def test_a_smaller_batch_uses_the_same_memory():
+    net, inputs = net_and_inputs()
+    net.forward(**inputs)
+    large = net.values
+    net.forward(**{n: v[:5] for n, v in inputs.items()})
+    assert net.values["h"].shape == (5, 4) and net.values["h"].flags.c_contiguous
+    assert all(np.shares_memory(net.values[n], large[n]) for n in large)
+
+
+def test_compile_holds_nbytes():
+    sizes = dict(b=512, i=64, j=64, y=10)
+    kept = []
+    used = peak_of(lambda: kept.append(BATCH.compile(**sizes)))
+    assert abs(used - BATCH.nbytes(**sizes)) < 100_000 < BATCH.nbytes(**sizes)
+    assert peak_of(lambda: BATCH.nbytes(b=10**7, i=64, j=64, y=10)) < 500_000
+
+
+# ---------------------------------------------------------------- replicas
+
+BOTH = BATCH.with_index("r", parameters=True)
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["own batches", "one batch for all"])
+@pytest.mark.parametrize("lr", [0.3, [0.1, 0.3, 0.9]])
+def test_replica_k_is_the_single_program_from_the_kth_spawn(own, lr):
+    R, rng = 3, np.random.default_rng(2)
+    many = BOTH.compile(r=R, dtype="float64", **SIZES).init(np.random.default_rng(7))
+    singles = [BATCH.compile(dtype="float64", **SIZES).init(g) for g in np.random.default_rng(7).spawn(R)]
+    for B in (8, 8, 5):
+        x, target = rng.normal(size=(R, B, 5)), rng.integers(0, 3, (R, B))
+        L = many.step(lr, x=x if own else x[0], target=target if own else target[0])
+        for k, one in enumerate(singles):
+            expected = one.step(lr if isinstance(lr, float) else lr[k], x=x[k if own else 0], target=target[k if own else 0])
+            assert_allclose(L[k], expected, rtol=1e-12)
+            for name in one.params:
+                assert_allclose(many.params[name][k], one.params[name], rtol=1e-11, atol=1e-14, err_msg=f"{name}, replica {k}")
+
+
+def test_replicas_gradients_are_each_its_own():
+    many = BOTH.compile(r=2, dtype="float64", **SIZES).init(np.random.default_rng(7))
+    x, target = np.random.default_rng(1).normal(size=(8, 5)), np.arange(8) % 3
+    many.forward(x=x, target=target)
+    many.backward()
+    for k in range(2):
+        one = loaded(BATCH.compile(dtype="float64", **SIZES), {n: p[k] for n, p in many.params.items()})
+        one.forward(x=x, target=target)
+        one.backward()
+        for name in one.grads:
+            assert_allclose(many.grads[name][k], one.grads[name], rtol=1e-12, atol=1e-15)
+
+
+# ---------------------------------------------------------------- wrong input: a sentence that names it, and nothing changed
+
+X, T = np.ones((8, 5)), np.zeros(8, np.int64)
+
+
+def with_one(value, at=(2, 3)):
+    array = X.copy()
+    array[at] = value
+    return array
+
+
+WRONG = {
+    "x missing": (dict(target=T), ValueError, "x: missing.*small initial.*capital"),
+    "unknown": (dict(x=X, target=T, q=X), ValueError, "q: there is no such input here; expected x, target"),
+    "parameter": (dict(x=X, target=T, W0=X), ValueError, "W0: a capital makes a parameter"),
+    "computed value": (dict(x=X, target=T, h=X), ValueError, "h: there is no such input"),
+    "too few axes": (dict(x=X[0], target=T), ValueError, r"x: expected the indices \[b,i\].*got shape \(5,\)"),
+    "too many axes": (dict(x=X[None], target=T), ValueError, r"x: expected the indices \[b,i\].*got shape \(1, 8, 5\)"),
+    "labels with two axes": (dict(x=X, target=T[:, None]), ValueError, r"target: expected the indices \[b\]"),
+    "wrong size": (dict(x=X[:, :4], target=T), ValueError, "x: expected i=5.*got 4"),
+    "too many examples": (dict(x=np.ones((9, 5)), target=np.zeros(9, int)), ValueError, r"x: 9 examples.*b=8.*resized\(b=9\)"),
+    "two batch sizes": (dict(x=X, target=T[:5]), ValueError, "target: expected b=8, as x has 8, got 5"),
+    "empty": (dict(x=X[:0], target=T[:0]), ValueError, "x: the batch is empty"),
+    "label too large": (dict(x=X, target=T + 3), ValueError, r"target: labels must lie in 0 .. 2 \(y=3\), got 3"),
+    "label negative": (dict(x=X, target=T - 1), ValueError, "target: labels must lie in 0 .. 2.*got -1"),
+    "labels float": (dict(x=X, target=T * 1.0), TypeError, "target: expected whole-number labels, got float64"),
+    "labels bool": (dict(x=X, target=T > 0), TypeError, "target: expected whole-number labels, got bool"),
+    "NaN": (dict(x=with_one(np.nan), target=T), ValueError, r"x: expected finite numbers, got nan at \[2, 3\]"),
+    "inf": (dict(x=with_one(np.inf), target=T), ValueError, r"x: expected finite numbers, got inf at \[2, 3\]"),
+    "inf and -inf": (dict(x=with_one([np.inf, -np.inf], (2, slice(2))), target=T), ValueError, "x: expected finite numbers"),
+    "complex": (dict(x=X + 1j, target=T), TypeError, "x: expected real numbers, got complex128"),
+    "object": (dict(x=X.astype(object), target=T), TypeError, "x: expected real numbers, got object"),
+    "strings": (dict(x=X.astype(str), target=T), TypeError, "x: expected real numbers, got <U"),
+    "None": (dict(x=None, target=T), TypeError, "x: expected real numbers"),
+    "ragged": (dict(x=[[1.0, 2.0], [3.0]], target=[0, 1]), (TypeError, ValueError), "^x: "),            # BUG (reported): NumPy's error, no name
+    "too large for float32": (dict(x=with_one(1e300), target=T), ValueError, "^x: expected finite"),    # BUG (reported): passes, becomes inf
+}
+WRONG_LR = {"nan": math.nan, "inf": math.inf, "shape": [0.1, 0.1], "None": None, "string": "0.1", "complex": 1j,
+            "list of strings": ["a"]}               # BUG (reported): the last one's error does not name lr
+
+
+@pytest.fixture
+def net():
+    return BATCH.compile(**SIZES).init(np.random.default_rng(0))
+
+
+def unchanged_and_working(net, act, error, words):
+    before = {n: p.tobytes() for n, p in net.params.items()}
+    with pytest.raises(error, match=words):
+        act()
+    assert {n: p.tobytes() for n, p in net.params.items()} == before
+    assert np.isfinite(net.step(0.1, x=X, target=T)).all() and net.params["W0"].tobytes() != before["W0"]
+
+
+@pytest.mark.parametrize("kind", WRONG)
+@pytest.mark.parametrize("first", [False, True], ids=["at once", "after a step"])
+def test_wrong_input(net, kind, first):
+    inputs, error, words = WRONG[kind]
+    if first:
+        net.step(0.1, x=X, target=T)
+    unchanged_and_working(net, lambda: net.step(0.1, **inputs), error, words)
+
+
+@pytest.mark.parametrize("kind", WRONG_LR)
+def test_wrong_lr(net, kind):
+    unchanged_and_working(net, lambda: net.step(WRONG_LR[kind], x=X, target=T), (TypeError, ValueError), "^lr: ")
+
+
+def test_a_parameter_forgotten_its_capital_is_told():
+    model = mb.equations("L = squared_error(w * x, t)".replace("w * x", "s") + "\ns = w * x").with_index("b")
+    with pytest.raises(ValueError, match="w: missing; a small initial makes it an input.*A parameter has a capital"):
+        model.compile(b=2).forward(x=np.ones(2), t=np.ones(2))
+
+
+def test_labels_of_two_losses_are_checked_against_both():
+    # BUG (reported): they are checked against the size of the last loss alone; a label too large for the other is clipped
+    two = mb.equations("s[y] = W[y,i] * x[i]\nu[z] = V[z,i] * x[i]\nL = cross_entropy(u[z], target) + cross_entropy(s[y], target)")
+    for sizes in (dict(y=3, z=5), dict(y=5, z=3)):
+        net = two.with_index("b").compile(b=2, i=2, **sizes)
+        with pytest.raises(ValueError, match="target: labels must lie in 0 .. 2"):
+            net.forward(x=np.ones((2, 2)), target=[4, 0])
+
+
+def test_a_model_without_L():
+    net = mb.equations("h[j] = W[j,i] * x[i]").with_index("b").compile(b=2, i=3, j=2)
+    assert net.forward(x=np.ones((2, 3))) is None
+    for act in (net.backward, lambda: net.step(0.1, x=np.ones((2, 3)))):
+        with pytest.raises(ValueError, match="L: the equations compute no L"):
+            act()
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int32, np.uint8, list])
+def test_real_numbers_of_any_kind_are_cast(net, kind):
+    x = X.tolist() if kind is list else X.astype(kind)
+    assert_allclose(net.forward(x=x, target=T.tolist()), net.forward(x=X, target=T.astype(np.uint8)), rtol=1e-7)
