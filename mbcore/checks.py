@@ -20,6 +20,14 @@ class Feedback:
         return f"{'Right' if self.right else 'Not yet'}: {self.because}"
 
 
+def _as_set(answer, kind):
+    """The answer as a set of that kind, or None."""
+    if isinstance(answer, str) or not hasattr(answer, "__iter__"):
+        return None
+    parts = list(answer)
+    return set(parts) if all(isinstance(part, kind) for part in parts) else None
+
+
 # ------------------------------------------------------------------ lesson 01
 
 def _sigma(z):
@@ -94,8 +102,11 @@ def _outcome(solution, case):
 
 def _equal(a, b):
     try:
-        a = np.asarray(a, dtype=float)
+        a = np.asarray(a)
+        a = a.astype(float) if a.dtype.kind in "biuf" else a
     except (TypeError, ValueError):
+        return False
+    if a.dtype != float:
         return False
     return a.shape == b.shape and np.allclose(a, b, atol=1e-6)
 
@@ -105,9 +116,9 @@ def who_gets_b(answer):
     batch = MLP.with_index("b")
     every = {**batch.inputs, **batch.computed, **batch.parameters}
     right = {name for name, indices in every.items() if "b" in indices}
-    if isinstance(answer, str) or not hasattr(answer, "__iter__"):
-        return Feedback(False, f"expected a set of names such as {{'x', 'h'}}, got {answer!r}.")
-    answer = set(answer)
+    answer, given = _as_set(answer, str), answer
+    if answer is None:
+        return Feedback(False, f"expected a set of names such as {{'x', 'h'}}, got {given!r}.")
     unknown = sorted(map(str, answer - set(every)))
     if unknown:
         return Feedback(False, f"{unknown[0]} is no array of this network; there are {', '.join(every)}.")
@@ -128,11 +139,10 @@ def who_gets_b(answer):
 
 def silent_trap(answer, J=32, largest=64):
     """Check a set of batch sizes up to `largest`: those where x @ W0.T - C0[:, None] raises nothing, though it is wrong."""
-    if isinstance(answer, int):
-        answer = {answer}
-    if isinstance(answer, str) or not hasattr(answer, "__iter__"):
-        return Feedback(False, f"expected a set of batch sizes such as {{1, 2}}, got {answer!r}.")
-    answer, silent = set(answer), {B for B in range(1, largest + 1) if _trap_runs(B, J)}
+    answer, given = _as_set({answer} if isinstance(answer, int) else answer, (int, np.integer)), answer
+    if answer is None:
+        return Feedback(False, f"expected a set of batch sizes such as {{1, 2}}, got {given!r}.")
+    silent = {B for B in range(1, largest + 1) if _trap_runs(B, J)}
     if answer == silent:
         return Feedback(True, f"it runs at B = J = {J}, and at B = 1, where a {J} x {J} array comes out and no one asked for it. "
                         "Test your code with sizes that are all different.")

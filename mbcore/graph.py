@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import isfinite
 
 from .indexing import letters, ordered, roles, summed
 from .notation import LOSSES, MAPS, REDUCTIONS, Call, Number, Power, Product, Ref, Sum
@@ -102,8 +103,12 @@ class Graph:
 
     @cached_property
     def labels(self):
-        """Input name -> index it counts in: target holds whole numbers 0 <= target < size of y."""
-        return {n.target.name: n.over[0] for n in self.nodes if isinstance(n, Loss) and n.labels}
+        """Input name -> indices it counts in: target holds whole numbers 0 <= target < size of y."""
+        found = {}
+        for n in self.nodes:
+            if isinstance(n, Loss) and n.labels:
+                found[n.target.name] = (*found.get(n.target.name, ()), n.over[0])
+        return found
 
     @property
     def same_sizes(self):
@@ -203,11 +208,19 @@ class _Builder:
         for f in factors:
             if isinstance(f, Number):
                 coefficient *= f.value
-            elif isinstance(f, Power) and isinstance(f.base, Number) and f.base.value != 0:
-                coefficient *= f.base.value ** f.exponent
+            elif isinstance(f, Power) and isinstance(f.base, Number):
+                coefficient *= self.number(f)
             else:
                 values.append(self.value(f, (*context, *over)))
+        if not isfinite(coefficient):
+            raise self.s.error("the numbers here are too large to multiply", e)
         return Term(coefficient, tuple(values)), set(over)
+
+    def number(self, power):
+        try:
+            return power.base.value ** power.exponent
+        except (OverflowError, ZeroDivisionError):
+            raise self.s.error(f"{power.base} to the power {power.exponent:g} is no finite number", power) from None
 
     def reduction(self, sign, e, context):
         """sum or mean over named letters; the letters join the term's own sum."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from heapq import heappop, heappush
 
 from .notation import LOSSES, REDUCTIONS, Call, Number, Power, Product, Ref, Statement, Sum, children, rebuilt, refs
 
@@ -39,16 +40,24 @@ def roles(statements):
 
 def ordered(statements):
     """The statements, each after those it needs; the text's own order wherever that allows it."""
-    computed, done, order, left = {s.left.name for s in statements}, set(), [], list(statements)
-    while left:
-        ready = next((s for s in left if all(r.name in done or r.name not in computed for r in refs(s.right))), None)
-        if ready is None:
-            raise left[0].error(f"{left[0].left.name} needs itself, directly or through others; "
-                                "a model has no cycle", left[0].left)
-        left.remove(ready)
-        order.append(ready)
-        done.add(ready.left.name)
-    return tuple(order)
+    place = {s.left.name: k for k, s in enumerate(statements)}
+    needs = [{place[r.name] for r in refs(s.right) if r.name in place} for s in statements]
+    users = [[] for _ in statements]
+    for k, own in enumerate(needs):
+        for n in own:
+            users[n].append(k)
+    ready, order = [k for k, own in enumerate(needs) if not own], []
+    while ready:
+        k = heappop(ready)
+        order.append(k)
+        for user in users[k]:
+            needs[user].discard(k)
+            if not needs[user]:
+                heappush(ready, user)
+    if len(order) < len(statements):
+        left = statements[min(set(range(len(statements))) - set(order))]
+        raise left.error(f"{left.left.name} needs itself, directly or through others; a model has no cycle", left.left)
+    return tuple(statements[k] for k in order)
 
 
 def letters(node):

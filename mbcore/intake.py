@@ -66,37 +66,48 @@ def check_names(inputs, wanted, parameters):
                              f"({name}=...). A parameter has a capital")
 
 
-def checked_input(name, array, xp, device, classes, sizes):
-    """The input as an array of a kind that fits. classes: the index that labels count in, None for real numbers.
+def checked_input(name, array, xp, device, classes, sizes, dtype):
+    """The input as an array of the program's dtype. classes: the indices that labels count in, None for real numbers.
 
     Values are looked at on the CPU only: on a GPU that would wait for it at every step.
     """
-    if device_of(array) != device and np.ndim(array):       # a plain number may go to either
+    if device_of(array) != device and not (device == "gpu" and np.ndim(array) == 0):    # a plain number may go to either
         raise TypeError(f"{name}: the program is on the {device}, the array is on the {device_of(array)}; "
                         "move it by mb.to_cpu or mb.to_gpu")
-    array = xp.asarray(array)
+    try:
+        array = xp.asarray(array)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name}: expected an array of numbers, got what NumPy makes none of: {error}") from None
     kind = array.dtype.kind
     if classes and kind not in "iu":
         raise TypeError(f"{name}: expected whole-number labels, got {array.dtype}; for a distribution write "
-                        f"{name}[{classes}] in the equations")
+                        f"{name}[{classes[0]}] in the equations")
     if kind not in "iuf":
         raise TypeError(f"{name}: expected real numbers, got {array.dtype}")
     if not array.size:
         raise ValueError(f"{name}: the batch is empty, shape {array.shape}; give at least one example")
-    if device == "cpu":
-        _look_at(name, array, classes, sizes)
+    if device == "cpu" and classes:
+        _check_labels(name, array, min(classes, key=sizes.get), sizes)
+    elif device == "cpu":
+        _check_finite(name, array, dtype)
     return array
 
 
-def _look_at(name, array, classes, sizes):
-    if classes:
-        low, high = array.min(), array.max()
-        if low < 0 or high >= sizes[classes]:
-            raise ValueError(f"{name}: labels must lie in 0 .. {sizes[classes] - 1} ({classes}={sizes[classes]}), "
-                             f"got {low if low < 0 else high}")
-    elif array.dtype.kind == "f" and not isfinite(array.sum()) and not np.isfinite(array).all():
-        where = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
-        raise ValueError(f"{name}: expected finite numbers, got {array[where]} at {list(where)}")
+def _check_labels(name, array, y, sizes):
+    low, high = array.min(), array.max()
+    if low < 0 or high >= sizes[y]:
+        raise ValueError(f"{name}: labels must lie in 0 .. {sizes[y] - 1} ({y}={sizes[y]}), got {low if low < 0 else high}")
+
+
+def _check_finite(name, array, dtype):
+    """The extremes are finite only where every entry is; entries are looked at one by one only to name the bad one."""
+    largest = np.finfo(dtype).max
+    if -largest <= array.min() and array.max() <= largest:
+        return
+    bad = np.argwhere(~(np.abs(array) <= largest))
+    if len(bad):
+        where = tuple(int(k) for k in bad[0])
+        raise ValueError(f"{name}: expected finite numbers of {dtype}, got {array[where]} at {list(where)}")
 
 
 def sizes_of(arrays, graph, sizes):
@@ -123,7 +134,10 @@ def checked_lr(lr, replicas):
     """A finite number, or an array of the shape `replicas`."""
     if type(lr) is float and isfinite(lr):
         return lr
-    array = np.asarray(lr, dtype=float) if isinstance(lr, (Real, list, tuple, np.ndarray)) and not isinstance(lr, bool) else None
+    try:
+        array = np.asarray(lr, dtype=float) if isinstance(lr, (Real, list, tuple, np.ndarray)) and not isinstance(lr, bool) else None
+    except (TypeError, ValueError):
+        array = None
     if array is None or array.shape not in ((), replicas) or not np.isfinite(array).all():
         raise ValueError(f"lr: expected a finite number{f' or an array of shape {replicas}' if replicas else ''}, got {lr!r}")
     return array if array.ndim else float(array)

@@ -59,7 +59,7 @@ def _scaled(coefficient, powers, factors):
     front = [] if coefficient == 1 and (factors or powers) else [Number(coefficient)]
     for index, power in powers:
         size = size_of(index)
-        front.append(size if power == 1 else Power(size, power))
+        front.append(size if power == 1 else Product((Number(1.0), Power(size, power))))
     every = (*front, *factors)
     return every[0] if len(every) == 1 else Product(every)
 

@@ -35,7 +35,8 @@ class Number:
     at: int = field(default=0, compare=False)
 
     def __str__(self):
-        return f"{self.value:g}"
+        short = f"{self.value:g}"
+        return short if float(short) == self.value else repr(self.value)
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,12 @@ class Product:
     def __str__(self):
         text = ""
         for factor in self.factors:
-            divides = isinstance(factor, Power) and factor.exponent == -1
-            shown = _inside(factor.base if divides else factor, Sum, *[Product] * divides)
-            text += (f" / {shown}" if divides else f" * {shown}") if text else (f"(1/{shown})" if divides else shown)
+            if text and isinstance(factor, Power) and factor.exponent == -1:
+                text += f" / {_inside(factor.base, Sum, Product)}"
+            elif isinstance(factor, Product):                   # the parser makes none: (1/B) in the loops
+                text += f"{' * ' * bool(text)}({str(factor).replace(' ', '')})"
+            else:
+                text += f"{' * ' * bool(text)}{_inside(factor, Sum)}"
         return text
 
 
@@ -85,8 +89,6 @@ class Power:
     at: int = field(default=0, compare=False)
 
     def __str__(self):
-        if self.exponent == -1:
-            return f"1 / {_inside(self.base, Sum, Product, Power)}"
         return f"{_inside(self.base, Sum, Product, Power)}**{self.exponent:g}"
 
 
@@ -163,7 +165,7 @@ class _Line:
     """One line's parser: it knows the line so that every refusal can point at the place."""
 
     def __init__(self, number, line):
-        self.number, self.indent, self.source = number, len(line) - len(line.lstrip()), line.strip()
+        self.number, self.indent, self.source = number, len(line) - len(line.lstrip()), line
 
     def error(self, reason, at=0):
         at = at if isinstance(at, int) else getattr(at, "col_offset", 0)
@@ -190,13 +192,15 @@ class _Line:
             if depth > MAX_DEPTH:
                 raise self.error(f"brackets are nested more than {MAX_DEPTH} deep; give the inside a line of its own", k)
         try:
-            tree = ast.parse(self.source, mode="exec")
+            tree = ast.parse(self.source[self.indent:], mode="exec")
         except SyntaxError as e:
-            raise self.error(f"this is not an equation: {e.msg}", max(0, (e.offset or 1) - 1)) from None
+            raise self.error(f"this is not an equation: {e.msg}", self.indent + max(0, (e.offset or 1) - 1)) from None
         except (ValueError, RecursionError, MemoryError) as e:
             raise self.error(f"this cannot be read: {type(e).__name__}") from None
         level, deep = [tree], 0
         while level:
+            for node in level:
+                node.col_offset = getattr(node, "col_offset", 0) + self.indent
             level, deep = [child for node in level for child in ast.iter_child_nodes(node)], deep + 1
             if deep > 4 * MAX_DEPTH:
                 raise self.error("the expression is nested too deeply; give a part of it a line of its own")
@@ -265,7 +269,10 @@ class _Line:
             return ()
         value = node.keywords[0].value
         parts = value.elts if isinstance(value, ast.Tuple) and function in REDUCTIONS else [value]
-        return tuple(self.index(part) for part in parts)
+        indices = tuple(self.index(part) for part in parts)
+        if len(set(indices)) < len(indices):
+            raise self.error(f"{function} names an index twice in over=", value)
+        return indices
 
     def ref(self, node):
         if isinstance(node, ast.Subscript) and not isinstance(node.value, ast.Name):

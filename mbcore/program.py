@@ -243,7 +243,7 @@ class Program:
         """Check every input, then copy them in: nothing is changed by a bad one."""
         intake.check_names(inputs, wanted, self.params)
         labels = self.graph.labels
-        arrays = {name: intake.checked_input(name, array, self.xp, self.device, labels.get(name), self.sizes)
+        arrays = {name: intake.checked_input(name, array, self.xp, self.device, labels.get(name), self.sizes, self.dtype)
                   for name, array in inputs.items()}
         plan = self._plan_for(intake.sizes_of(arrays, self.graph, self.sizes))
         for name, array in arrays.items():
@@ -281,21 +281,19 @@ class Program:
 
 
 def _initial(graph, name, own, sizes, rng):
-    """One parameter's first values, by its first use that is not a sum of its own."""
+    """One parameter's first values, by its first use in a product with something else, or else its first use."""
+    uses = [(node, term) for node in graph.nodes for term in getattr(node, "terms", ()) if name in [f.name for f in term.factors]]
+    others = [use for use in uses if any(f.name != name for f in use[1].factors)]
     shape = tuple(sizes[i] for i in own)
-    for node in graph.nodes:
-        for term in getattr(node, "terms", ()):
-            if name not in [f.name for f in term.factors]:
-                continue
-            factor = next(f for f in term.factors if f.name == name)
-            if len(term.factors) == 1:
-                return np.zeros(shape)
-            fan_in = prod(sizes[i] for i in factor.indices if i not in node.out.indices)
-            if fan_in == 1 and all(i in node.out.indices for i in factor.indices):
-                return np.ones(shape)
-            relu = any(isinstance(n, Map) and n.function == "relu" and n.arg.name == node.out.name for n in graph.nodes)
-            return rng.standard_normal(shape) * ((2 if relu else 1) / fan_in) ** 0.5
-    return np.zeros(shape)
+    if not uses or len((others or uses)[0][1].factors) == 1:
+        return np.zeros(shape)
+    node, term = (others or uses)[0]
+    factor = next(f for f in term.factors if f.name == name)
+    summed = [i for i in factor.indices if i not in node.out.indices]
+    if not summed:
+        return np.ones(shape)
+    relu = any(isinstance(n, Map) and n.function == "relu" and n.arg.name == node.out.name for n in graph.nodes)
+    return rng.standard_normal(shape) * ((2 if relu else 1) / prod(sizes[i] for i in summed)) ** 0.5
 
 
 def _outer(name, steps, graph):

@@ -56,7 +56,7 @@ def training(program, data, lr, epochs, rng, B=None, looks=30):
 
     yield look(0)
     for before, step in zip(marks, marks[1:]):
-        with one_blas_thread():
+        with one_blas_thread(), np.errstate(all="ignore"):        # a run that diverges is told by its record
             start = time.perf_counter()
             for at in islice(coming, step - before):
                 program.step(lr, x=data.x_train[at], target=data.target_train[at])

@@ -1,6 +1,6 @@
 """Models and what other people's automatic differentiation says about them: the oracles of the tests. No test is here.
 
-Nothing in this file uses mbcore. `by_jax` reads the equations of ONE example with a few lines of its own and lets
+Of mbcore only `compiled`, which prepares a program, knows. `by_jax` reads the equations of ONE example with a few lines of its own and lets
 `jax.vmap` supply the batch; so it shares neither the parser, nor the index rules, nor the derivatives with mbcore.
 `BY_HAND` are the same models written straight in JAX or PyTorch, from the formulas.
 """
@@ -50,6 +50,20 @@ def loaded(program, params):
     for name, array in params.items():
         program.params[name][...] = array
     return program
+
+
+def compiled(text, params, B, sizes, shared=(), **how):
+    """The text as a float64 program for batches of B, with these parameters."""
+    import mbcore as mb
+    batch = mb.equations(text).with_index("b", shared=shared)
+    return loaded(batch.compile(dtype="float64", **{**sizes, "b": B}, **how), params)
+
+
+def gradients(net, inputs):
+    """(values, gradients) of a program, by name."""
+    net.forward(**inputs)
+    net.backward()
+    return net.values, net.grads
 
 
 # ---------------------------------------------------------------------------------------------- JAX

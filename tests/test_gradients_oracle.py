@@ -1,26 +1,13 @@
 """Gradients. Oracles: central differences, JAX, and PyTorch where it is installed; the loops as a third way to the values."""
 
-import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from models import BATCH_NORM, SLIDES, USUAL, by_hand, by_jax, drawn, jax, loaded
+from models import BATCH_NORM, SLIDES, USUAL, by_hand, by_jax, compiled, drawn, gradients
 from numpy.testing import assert_allclose
 
 import mbcore as mb
 
 EXACT = dict(rtol=1e-10, atol=1e-12)
-
-
-def compiled(text, params, B, sizes, shared=(), **how):
-    batch = mb.equations(text).with_index("b", shared=shared)
-    return loaded(batch.compile(dtype="float64", **{**sizes, "b": B}, **how), params)
-
-
-def gradients(net, inputs):
-    net.forward(**inputs)
-    net.backward()
-    return net.values, net.grads
 
 
 def differences(loss, params, inputs, h=1e-5):
@@ -256,52 +243,3 @@ def test_where_the_mean_stands(places):
         assert_allclose(grads[name], mean[name] * B / B ** len({"parameters", "loss"} & set(places)), **EXACT)
         assert_allclose(params[name] - net.params[name], mean[name] * B / B ** len(places), rtol=1e-9, atol=1e-12)
     assert_allclose(grads["x"], B * mean["x"] / (B if "loss" in places else 1), **EXACT)
-
-
-# ---------------------------------------------------------------- networks drawn at random
-
-MAPS = ["sigmoid({})", "tanh({})", "relu({})", "exp(0.3 * {})", "log(1 + exp({}))", "sqrt(1 + {}**2)", "{}"]
-LOSSES = {"labels": "ell = cross_entropy(s[y], target)", "scores": "ell = cross_entropy(s[y], t[y])",
-          "squares": "ell = squared_error(s[y], t[y])", "nll": "P[y] = softmax(s[y], over=y)\nell = nll(P[y], target)",
-          "soft": "P[y] = softmax(s[y], over=y)\nell = nll(P[y], t[y])"}
-
-
-@st.composite
-def networks(draw):
-    """(text, sizes, B, seed): 1-4 layers; tied weights, gates, skips and values used twice among them."""
-    pick = lambda *of: draw(st.sampled_from(of))
-    layers, lines, tied = draw(st.integers(1, 4)), [], draw(st.booleans())
-    sizes = dict(zip("ijklm", draw(st.lists(st.integers(1, 7), min_size=5, max_size=5))), y=draw(st.integers(2, 5)))
-    if tied:                                            # every layer has one and the same square matrix
-        sizes.update(dict.fromkeys("ijklm", sizes["i"]))
-    below = "x[i]"
-    for depth, (a, o) in enumerate(zip("ijkl"[:layers], "jklm")):
-        W = "W" if tied else f"W{depth}"
-        z = f"{W}[{o},{a}] * {below}" + pick("", f" - C{depth}[{o}]", f" * G{depth}[{o}]", f" + 0.5 * C{depth}[{o}]")
-        z = pick(z, f"T{depth}[{o},{a}] * {below} * {below}") if not tied else z
-        lines.append(f"z{depth}[{o}] = {z}")
-        lines.append(f"h{depth}[{o}] = " + pick(*MAPS).format(f"z{depth}[{o}]")
-                     + pick("", f" + z{depth}[{o}]", f" * tanh(z{depth}[{o}])", f" - h{depth - 1}[{o}]" * (tied and depth > 0)))
-        below = f"h{depth}[{o}]"
-    lines += [f"s[y] = V[y,{o}] * {below} - D[y]", LOSSES[pick(*LOSSES)]]
-    lines.append("L = " + pick("", "w * ") + "ell" + pick("", " + 0.1 * V[y,%s] * V[y,%s]" % (o, o)))
-    B = pick(1, sizes[o], 2, 3, 5)
-    return "\n".join(lines), {i: n for i, n in sizes.items() if f"{i}]" in str(lines) or f"{i}," in str(lines)}, B, draw(st.integers(0, 99))
-
-
-@given(networks())
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-def test_drawn_networks_equal_jax(network):
-    text, sizes, B, seed = network
-    jax()
-    batch = mb.equations(text).with_index("b")
-    params, inputs = drawn(batch, {**sizes, "b": B}, seed)
-    if "t" in inputs and "squared" not in text:
-        inputs["t"] = np.abs(inputs["t"]) / np.abs(inputs["t"]).sum(-1, keepdims=True)
-    values, grads = gradients(compiled(text, params, B, sizes), inputs)
-    expected, derivatives = by_jax(text, params, inputs)
-    for name in expected:
-        assert_allclose(values[name], expected[name], rtol=1e-10, atol=1e-11, err_msg=f"{name} in\n{text}")
-    scale = max(1.0, *(np.abs(g).max() for g in derivatives.values()))
-    for name in derivatives:
-        assert_allclose(grads[name], derivatives[name], rtol=1e-10, atol=1e-11 * scale, err_msg=f"{name}.grad in\n{text}")

@@ -9,7 +9,7 @@ import re
 
 import numpy as np
 import pytest
-from models import SLIDES, USUAL, by_jax, drawn
+from models import BATCH_NORM, SLIDES, USUAL, by_hand, by_jax, drawn
 from numpy.testing import assert_allclose
 
 import mbcore as mb
@@ -87,7 +87,6 @@ def test_printed_loops_follow_the_convention(places):
 
 
 def test_printed_loops_of_batch_normalisation_equal_run_as_loops():
-    from models import BATCH_NORM, by_hand
     batch, every = mb.equations(BATCH_NORM).with_index("b"), dict(b=4, i=3, j=2, y=3)
     params, inputs = drawn(batch, every, seed=4)
     A = run(batch.forward_equations() + "\n" + batch.backward_equations(), {**params, **inputs}, every, batch.graph.shapes)
