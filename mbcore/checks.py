@@ -20,12 +20,13 @@ class Feedback:
         return f"{'Right' if self.right else 'Not yet'}: {self.because}"
 
 
-def _as_set(answer, kind):
-    """The answer as a set of that kind, or None."""
-    if isinstance(answer, str) or not hasattr(answer, "__iter__"):
+def _as_set(answer, kind=object):
+    """The answer as a set of things of that kind, or None."""
+    try:
+        found = None if isinstance(answer, str) else set(answer)
+    except TypeError:                           # no iterable, or one of lists
         return None
-    parts = list(answer)
-    return set(parts) if all(isinstance(part, kind) for part in parts) else None
+    return found if found is not None and all(isinstance(part, kind) for part in found) else None
 
 
 # ------------------------------------------------------------------ lesson 01
@@ -116,7 +117,7 @@ def who_gets_b(answer):
     batch = MLP.with_index("b")
     every = {**batch.inputs, **batch.computed, **batch.parameters}
     right = {name for name, indices in every.items() if "b" in indices}
-    answer, given = _as_set(answer, str), answer
+    answer, given = _as_set(answer), answer
     if answer is None:
         return Feedback(False, f"expected a set of names such as {{'x', 'h'}}, got {given!r}.")
     unknown = sorted(map(str, answer - set(every)))

@@ -107,7 +107,8 @@ def _check_finite(name, array, dtype):
     bad = np.argwhere(~(np.abs(array) <= largest))
     if len(bad):
         where = tuple(int(k) for k in bad[0])
-        raise ValueError(f"{name}: expected finite numbers of {dtype}, got {array[where]} at {list(where)}")
+        held = f"; {dtype} ends at {largest:.1e}" if np.isfinite(array[where]) else ""
+        raise ValueError(f"{name}: expected finite numbers, got {array[where]} at {list(where)}{held}")
 
 
 def sizes_of(arrays, graph, sizes):

@@ -1,6 +1,6 @@
 """Models and what other people's automatic differentiation says about them: the oracles of the tests. No test is here.
 
-Of mbcore only `compiled`, which prepares a program, knows. `by_jax` reads the equations of ONE example with a few lines of its own and lets
+Only `compiled`, which prepares a program, knows mbcore. `by_jax` reads the equations of ONE example with a few lines of its own and lets
 `jax.vmap` supply the batch; so it shares neither the parser, nor the index rules, nor the derivatives with mbcore.
 `BY_HAND` are the same models written straight in JAX or PyTorch, from the formulas.
 """

@@ -64,7 +64,6 @@ def test_a_program_names_the_input_on_the_other_device(fake, name):
 
 
 def test_a_single_number_on_the_other_device_is_named(fake):
-    # BUG (reported): an array of no axes passes the check and ends in CuPy's own error, which names no argument
     net = MODEL.with_index("b", shared="a").compile(**SIZES)
     with pytest.raises(TypeError, match="^a: "):
         net.forward(x=np.ones((2, 3)), t=np.ones((2, 4)), a=fake(1.0))

@@ -58,7 +58,7 @@ MODELS = {
     "regression": "h[j] = relu(W[j,i] * x[i] - C[j])\nr[j] = h[j] / sqrt(1 + h[j]**2)\nL = 0.125 * squared_error(r[j], t[j])",
     "mean over an index": "m = mean(x[i]**2, over=i)\nh[i] = x[i] * G[i] / sqrt(m + 0.5)\nL = squared_error(h[i], t[i])",
     "three factors": "h[y] = tanh(T[y,i,j] * x[i] * u[j])\nL = exp(0.5 * h[y] * h[y])",
-    "many digits": "h[j] = 0.123456789 * W[j,i] * x[i]\nL = squared_error(h[j], t[j])",     # BUG (reported): numbers print with 6 digits
+    "many digits": "h[j] = 0.123456789 * W[j,i] * x[i]\nL = squared_error(h[j], t[j])",
 }
 
 

@@ -99,7 +99,6 @@ def test_divergence_stops_and_is_reported(data):
 
 
 def test_divergence_prints_no_warnings(data):
-    # BUG (reported): NumPy warns on the way (overflow, invalid value), which a lesson shows on red ground
     diverging(data)
 
 
