@@ -156,7 +156,7 @@ def test_who_gets_b_right(kind):
     ({"x", "h", "s", "L"}, "target is an input like x"), ({"x", "h", "s", "target"}, "the loss is per example"),
     ({"x", "h", "L", "target"}, "s is computed from h"), ({"x", "s", "L", "target"}, "h is computed from x"),
     ({"h", "s", "L", "target"}, "x is where b comes from"), ({"q", "x"}, "q is no array"), (set(), "."),
-    ("xhs", "expected a set of names"), (3, "expected a set"), (None, "expected a set"), ({1, "x"}, "expected a set"),
+    ("xhs", "expected a set of names"), (3, "expected a set"), (None, "expected a set"), ({1, "x"}, "1"),
     ([["x"]], "."), (np.array([["x", "h"]]), ".")])
 def test_who_gets_b_wrong(answer, words):
     feedback = checks.who_gets_b(answer)

@@ -11,7 +11,10 @@ WIDTHS = (8, 16, 32, 64, 128, 256)
 
 
 class BatchIndex(Panel):
-    """B, I and J; boxes drawn to a logarithmic scale; the cost per example, measured at each key press."""
+    """B, I and J; boxes drawn to a logarithmic scale; the cost per example, measured at each key press.
+
+    The dotted line is the network before the last change of I or J.
+    """
 
     title = "Which arrays know about b, and what one example costs"
     task = (f"Find the smallest B whose cost per example is within 2x of the best. Measure B = {SIZES[-1]} too, "
@@ -19,7 +22,7 @@ class BatchIndex(Panel):
     size = (900, 450)
 
     def __init__(self, B=8, i=64, j=32):
-        self.start, self.sizes, self.measured = (B, i, j), None, {}
+        self.start, self.sizes, self.measured, self.before = (B, i, j), None, {}, {}
         super().__init__()
 
     def controls(self):
@@ -51,11 +54,12 @@ class BatchIndex(Panel):
         axes.set(xscale="log", yscale="log", xlim=(0.8, 1300), ylim=(0.3, 1500), xticks=[1, 10, 100, 1000],
                  xticklabels=["1", "10", "100", "1000"], yticks=[1, 10, 100, 1000], yticklabels=["1", "10", "100", "1000"])
         axes.set_title("measured now, on one thread")
+        self.earlier, = axes.plot([], [], "s:", color=COLOURS["grey"], linewidth=1.5)
         self.points, = axes.plot([], [], "o-", color=COLOURS["blue"])
         self.here, = axes.plot([], [], "D", color=COLOURS["vermillion"], markersize=13)
         self.bound = axes.axhline(1, color=COLOURS["black"], linestyle="--", linewidth=1.5)
         self.word = axes.text(1, 1, "", fontsize=13, va="bottom", clip_on=True)
-        return [self.bound, self.word, self.points, self.here]
+        return [self.bound, self.word, self.earlier, self.points, self.here]
 
     def compute(self, B, i, j):
         return (i, j), B, cost(B, i, j)
@@ -63,7 +67,8 @@ class BatchIndex(Panel):
     def update(self, result):
         sizes, B, found = result
         if sizes != self.sizes:
-            self.sizes, self.measured = sizes, {}           # another network: its costs are not comparable
+            self.before = self.measured if len(self.measured) > 1 else self.before      # another network: costs of its own
+            self.sizes, self.measured = sizes, {}
         self.measured = {**self.measured, B: found.microseconds}
         for name, (indices, shape, nbytes) in {**found.values, **found.parameters}.items():
             if name in self.drawn:
@@ -81,8 +86,8 @@ class BatchIndex(Panel):
         text.set_text(f"{name}[{','.join(indices)}]\n{' × '.join(map(str, shape))}\n{_bytes(nbytes)}")
 
     def show_cost(self, B):
-        at = sorted(self.measured)
-        self.points.set_data(at, [self.measured[k] for k in at])
+        for line, costs in (self.points, self.measured), (self.earlier, self.before):
+            line.set_data(*zip(*sorted(costs.items())) if costs else ([], []))
         self.here.set_data([B], [self.measured[B]])
         best = 2 * min(self.measured.values())
         self.bound.set_ydata([best, best])
