@@ -67,7 +67,7 @@ def _ready(i, j, y, seed):
     return net, {"x": rng.random((LARGEST, i), dtype=np.float32), "target": rng.integers(0, y, LARGEST)}
 
 
-def cost(B, i, j, y=10, budget=0.003, seed=0):
+def cost(B, i, j, y=10, budget=0.001, seed=0):
     """Measure the cost per example on this machine, on one BLAS thread, B up to 1024.
 
     The median over as many runs as fit in `budget` seconds, at least 3.

@@ -25,7 +25,7 @@ from .style import choice, slider, toggle  # noqa: F401  (subclasses take them f
 PATIENCE = 0.1   # seconds a control waits for its computation before a worker takes over
 FRAME = 1 / 12   # seconds between partial pictures
 DPI = 100        # CSS pixels an inch: 13 points are 18 pixels
-SCALE = 1.5      # pixels drawn for a CSS pixel; see `style.as_jpeg`
+SCALE = 1.5
 SAY = 0.1        # seconds by which words follow the picture
 
 
@@ -53,7 +53,7 @@ class Panel:
     def build(self, figure):
         """Create axes and artists, once; return the list of artists that move.
 
-        The moving ones are drawn above everything else: a legend that must lie over a moving line moves too.
+        The moving ones are drawn above everything else, and those that change above those that do not.
         """
         raise NotImplementedError
 
@@ -232,13 +232,21 @@ class Panel:
         self._background = None
 
     def _draw(self, artists):
+        """Draw what moves over the background. What did not change since the last picture is kept with the background,
+        for as long as the same artists change: so a slider costs what it changes, not what is there."""
         canvas = self.figure.canvas
         if self._background is None:
             canvas.draw()
             self.figure.set_layout_engine("none")   # laid out by the first draw, then fixed: layout costs 70 ms
-            self._background = canvas.copy_from_bbox(self.figure.bbox)
-        canvas.restore_region(self._background)
-        for artist in artists:
+            self._background, self._still = canvas.copy_from_bbox(self.figure.bbox), None
+        still, changed = [a for a in artists if not a.stale], [a for a in artists if a.stale]
+        if still != self._still:
+            canvas.restore_region(self._background)
+            for artist in still:
+                self.figure.draw_artist(artist)
+            self._still, self._layer = still, canvas.copy_from_bbox(self.figure.bbox)
+        canvas.restore_region(self._layer)
+        for artist in changed:
             self.figure.draw_artist(artist)
 
     def _image(self):

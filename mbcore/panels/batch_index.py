@@ -4,6 +4,7 @@ from matplotlib.patches import Rectangle
 
 from ..experiments.vector_operations import cost
 from .base import Panel, choice
+from .label import label
 from .style import COLOURS, axes_style
 
 SIZES = tuple(2**k for k in range(11))
@@ -22,7 +23,7 @@ class BatchIndex(Panel):
     size = (900, 450)
 
     def __init__(self, B=8, i=64, j=32):
-        self.start, self.sizes, self.measured, self.before = (B, i, j), None, {}, {}
+        self.start, self.sizes, self.measured, self.before, self.shown = (B, i, j), None, {}, {}, {}
         super().__init__()
 
     def controls(self):
@@ -43,10 +44,9 @@ class BatchIndex(Panel):
         return [*(artist for box in self.drawn.values() for artist in box), *self.build_cost()]
 
     def box(self, x, y, colour):
-        hatch = {"sky": None, "orange": "//"}[colour]
-        patch = self.boxes.add_patch(Rectangle((x, y), 0, 0, facecolor=COLOURS[colour], edgecolor="black", linewidth=1.5, hatch=hatch))
+        patch = self.boxes.add_patch(Rectangle((x, y), 0, 0, facecolor=COLOURS[colour], edgecolor="black", linewidth=1.5))
         patch.centre = (x, y)
-        return patch, self.boxes.text(x, y - 1.55, "", ha="center", va="top", fontsize=13, linespacing=1.15)
+        return patch, label(self.boxes, x, y - 1.5, ha="center", va="top", fontsize=13)
 
     def build_cost(self):
         axes = self.axes
@@ -58,7 +58,7 @@ class BatchIndex(Panel):
         self.points, = axes.plot([], [], "o-", color=COLOURS["blue"])
         self.here, = axes.plot([], [], "D", color=COLOURS["vermillion"], markersize=13)
         self.bound = axes.axhline(1, color=COLOURS["black"], linestyle="--", linewidth=1.5)
-        self.word = axes.text(1, 1, "", fontsize=13, va="bottom", clip_on=True)
+        self.word = label(axes, 1, 1, fontsize=13, va="bottom", clip_on=True)
         return [self.bound, self.word, self.earlier, self.points, self.here]
 
     def compute(self, B, i, j):
@@ -71,7 +71,8 @@ class BatchIndex(Panel):
             self.sizes, self.measured = sizes, {}
         self.measured = {**self.measured, B: found.microseconds}
         for name, (indices, shape, nbytes) in {**found.values, **found.parameters}.items():
-            if name in self.drawn:
+            if name in self.drawn and self.shown.get(name) != shape:
+                self.shown[name] = shape
                 self.show(*self.drawn[name], name, indices, shape, nbytes)
         self.show_cost(B)
         x, held = found.values["x"], sum(nbytes for *_, nbytes in found.parameters.values())

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from ..experiments import one_picture
 from .base import Panel, choice, toggle
+from .label import label
 from .style import COLOURS, axes_style
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 1437)
@@ -37,14 +38,23 @@ class OnePicture(Panel):
         axes.set(yscale="log", ylim=(0.008, 8), yticks=[0.01, 0.1, 1], yticklabels=["0.01", "0.1", "1"])
         axes.axhline(LOSS, color=COLOURS["black"], linewidth=1.2, linestyle=":")
         axes.text(0.01, LOSS * 1.08, f"target loss {LOSS}", transform=axes.get_yaxis_transform(), fontsize=13)
-        styles = [("grey", "-"), ("sky", "--"), ("purple", "-."), ("green", (0, (1, 1)))]
+        styles = [("grey", "-"), ("sky", "--"), ("purple", "-."), ("green", ":")]
         self.older = [axes.plot([], [], color=COLOURS[colour], linestyle=style, linewidth=2)[0] for colour, style in styles]
         self.line, = axes.plot([], [], color=COLOURS["vermillion"], marker="o", markevery=3, linewidth=3)
         self.lines = [self.line, *self.older]
-        self.legend = axes.legend(self.lines, ["B = 1437, lr 0.1"] * 5, loc="upper left", bbox_to_anchor=(1.01, 1.0),
-                                  title="this run, and before", handlelength=2.2, title_fontsize=13)
+        self.names = [self.legend_row(k, line) for k, line in enumerate(self.lines)]
+        axes.text(1.02, 1.0, "this run, and before", transform=axes.transAxes, fontsize=13, va="top").set_in_layout(False)
+        figure.get_layout_engine().set(rect=(0, 0, 0.75, 1))        # room for the legend
         self.show_axis("epochs")
-        return [*self.older, self.line, self.legend]
+        return [*self.older, self.line, *self.names]
+
+    def legend_row(self, k, line):
+        """A sample of the line, which stays, and its name, which changes."""
+        y = 0.88 - 0.09 * k
+        sample, = self.axes.plot([1.02, 1.09], [y, y], transform=self.axes.transAxes, clip_on=False, color=line.get_color(),
+                       linestyle=line.get_linestyle(), linewidth=line.get_linewidth(), marker=line.get_marker())
+        sample.set_in_layout(False)
+        return label(self.axes, 1.11, y, transform=self.axes.transAxes, va="center", fontsize=13)
 
     def compute(self, B, lr, axis):
         if (B, lr) in self.kept:
@@ -84,9 +94,7 @@ class OnePicture(Panel):
 
     def show(self, k, key, record, axis):
         """Line k and its row in the legend: one run, or nothing."""
-        text, sample = self.legend.get_texts()[k], self.legend.legend_handles[k]
-        sample.set_visible(record is not None)
-        text.set_text("" if key is None else f"B = {key[0]}, lr {key[1]:g}")
+        self.names[k].set_text("" if key is None else f"B = {key[0]}, lr {key[1]:g}")
         x, loss = ([], []) if record is None else (getattr(record, axis), record.loss)
         first = int(axis != "epochs")                       # a logarithm has no place for step 0
         self.lines[k].set_data(x[first:], loss[first:])
