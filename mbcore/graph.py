@@ -117,6 +117,12 @@ class Graph:
                  for used, own in zip(ref.indices, self.shapes[ref.name]))
         return tuple(dict.fromkeys(p for p in pairs if p[0] != p[1]))
 
+    @property
+    def counts(self):
+        """{"nodes": what is computed, "edges": who reads what, "leaves": inputs and parameters}."""
+        edges = {(r.name, n.out.name) for n in self.nodes for r in n.reads}
+        return {"nodes": len(self.nodes), "edges": len(edges), "leaves": len(self.roles.inputs) + len(self.roles.parameters)}
+
     def needed(self, name):
         """The nodes that computing `name` needs, in order."""
         wanted, keep = {name}, []

@@ -68,6 +68,11 @@ class Program:
         return self
 
     @property
+    def calls(self):
+        """How many NumPy or CuPy kernels one forward and backward call."""
+        return len(self._plan.forward) + len(self._plan.backward)
+
+    @property
     def values(self):
         """name -> array, as the last forward left them; overwritten by the next."""
         self._need("forward", "backward", "step")
