@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from .data import batches
 
 @dataclass(frozen=True)
 class Record:
-    """What was measured along one training run; every array has one entry for each time we looked.
+    """What was measured along one training run; every array has one entry for each time we looked, [look] or [look, r].
 
     loss: mean of L over the whole training set. test_error: share of test examples whose largest s is not the target.
     seconds: time spent in steps, taking their batches included; looking is not counted.
@@ -29,47 +28,98 @@ class Record:
 
     @property
     def diverged(self):
-        """Whether the loss stopped being a number, or ended above ten times where it began."""
-        return not np.isfinite(self.loss[-1]) or self.loss[-1] > 10 * self.loss[0]
+        """Whether the loss stopped being a number, or ended above ten times where it began; of replicas, of all."""
+        return bool(np.all(~np.isfinite(self.loss[-1]) | (self.loss[-1] > 10 * self.loss[0])))
 
 
-def training(program, data, lr, epochs, rng, B=None, looks=30):
-    """Train by SGD without replacement, and yield (fraction done, Record so far) each time we look.
+def training(program, data, lr, epochs, rng, B=None, looks=30, compute=None, rule=None):
+    """Train without replacement, and yield (fraction done, Record so far) each time we look; the last fraction is 1.
 
-    program: compiled with inputs x and target and scores s. B: examples in a step, up to the compiled size (the default).
-    looks: how often the loss is measured, evenly over the run. The last yield has fraction 1.
-    Stops early when the loss is no longer a number.
+    A run may be left after any yield and taken up again later: nothing is lost.
+
+    program: compiled with inputs x and target and scores s; with a replica index r every replica has batches of its own,
+        from the k-th spawn of rng. lr: a number, an array [r], or a function of the step (0, 1, ...) that gives one.
+    B: examples in an update, the optimisation batch; the size that the program was compiled for by default.
+    compute: examples in one forward and backward, the compute batch; B by default, and then nothing is accumulated. The
+        gradients of the parts are averaged by their numbers of examples, so a smaller last part counts for what it is.
+    rule: an update rule of `optim`; None is SGD. looks: how often the loss is measured, evenly over the run.
+    Stops early when no loss is a number any more.
     """
     B = program.sizes[program.graph.batch] if B is None else B
-    n = len(data.x_train)
+    n, rate = len(data.x_train), lr if callable(lr) else lambda step: lr
     total = epochs * -(-n // B)
     marks = sorted(set(np.linspace(0, total, looks + 1).round().astype(int).tolist()))
     everything, test = program.resized(b=n), program.resized(b=len(data.x_test))
-    coming, rows, seconds = batches(n, B, rng, epochs=epochs), [], 0.0
+    coming, rows, seconds = _indices(program, n, B, rng, epochs), [], 0.0
+    update = _update(program, B, compute, rule)
 
     def look(step):
-        loss = float(everything.forward(x=data.x_train, target=data.target_train).mean())
-        guess = to_cpu(test.evaluate("s", x=data.x_test)).argmax(-1)
-        rows.append((step, step * epochs / total, seconds, loss, float((guess != data.target_test).mean())))
-        steps, *rest = map(np.array, zip(*rows))
-        return step / total, Record(B, steps, *rest)
+        loss = to_cpu(everything.forward(x=data.x_train, target=data.target_train)).mean(axis=-1)
+        guess = to_cpu(test.evaluate("s", x=data.x_test)).argmax(axis=-1)
+        rows.append((step, step * epochs / total, seconds, loss, (guess != data.target_test).mean(axis=-1)))
+        return step / total, Record(B, *map(np.array, zip(*rows)))
 
     yield look(0)
-    for before, step in zip(marks, marks[1:]):
+    for before, after in zip(marks, marks[1:]):
         with one_blas_thread(), np.errstate(all="ignore"):        # a run that diverges is told by its record
             start = time.perf_counter()
-            for at in islice(coming, step - before):
-                program.step(lr, x=data.x_train[at], target=data.target_train[at])
+            for step, at in zip(range(before, after), coming):
+                update(rate(step), x=data.x_train[at], target=data.target_train[at])
             seconds += time.perf_counter() - start
-            done, record = look(step)
-        if not np.isfinite(record.loss[-1]):
+            done, record = look(after)
+        if not np.isfinite(record.loss[-1]).any():
             yield 1.0, record
             return
         yield done, record
 
 
-def train(program, data, lr, epochs, rng, B=None, looks=30):
+def _indices(program, n, B, rng, epochs):
+    """Batches of indices [b], or [r,b] with a stream of its own for each replica."""
+    if not program.graph.replicas:
+        return batches(n, B, rng, epochs=epochs)
+    R = program.sizes[program.graph.replicas[0]]
+    return map(np.stack, zip(*(batches(n, B, stream, epochs=epochs) for stream in rng.spawn(R))))
+
+
+def _update(program, B, compute, rule):
+    """The function (lr, x, target) that makes one update."""
+    largest = program.sizes[program.graph.batch]
+    if compute is None and rule is None and B <= largest:
+        return program.step
+    compute = min(B, largest) if compute is None else compute
+
+    def update(lr, **inputs):
+        gradients = accumulated(program, compute, **inputs)
+        if rule is not None:
+            return rule.update(program.params, gradients, lr)
+        for name, p in program.params.items():
+            p -= np.reshape(lr, np.shape(lr) + (1,) * (p.ndim - np.ndim(lr))) * gradients[name]
+    return update
+
+
+def accumulated(program, compute, **inputs):
+    """The gradient of the mean loss over all these examples, computed `compute` at a time: name -> array.
+
+    g = sum over parts of (examples in the part / all examples) g_part; equal to the gradient of one pass, to rounding.
+    """
+    if program.mean_in != ("parameters",):
+        raise ValueError(f"program: expected the convention mean_in=('parameters',), got {program.mean_in}")
+    if not isinstance(compute, (int, np.integer)) or not 1 <= compute <= program.sizes[program.graph.batch]:
+        raise ValueError(f"compute: expected 1 to {program.sizes[program.graph.batch]} examples, for which the program was compiled, got {compute!r}")
+    axis = program.graph.shapes["L"].index(program.graph.batch)
+    B, total = np.shape(inputs["target"])[axis], None
+    for first in range(0, B, compute):
+        part = {name: a[(slice(None),) * axis + (slice(first, first + compute),)] for name, a in inputs.items()}
+        program.forward(**part)
+        program.backward()
+        share = min(compute, B - first) / B
+        found = {name: share * program.grads[name] for name in program.params}
+        total = found if total is None else {name: total[name] + g for name, g in found.items()}
+    return total
+
+
+def train(program, data, lr, epochs, rng, B=None, looks=30, compute=None, rule=None):
     """`training` run to its end; returns the last Record."""
-    for _, record in training(program, data, lr, epochs, rng, B, looks):
+    for _, record in training(program, data, lr, epochs, rng, B, looks, compute, rule):
         pass
     return record

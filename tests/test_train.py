@@ -9,7 +9,7 @@ from models import USUAL
 
 import mbcore as mb
 from mbcore.data import batches, digits
-from mbcore.train import Record, train, training
+from mbcore.train import Record, accumulated, train, training
 
 BATCH = mb.equations(USUAL).with_index("b")
 
@@ -106,3 +106,63 @@ def test_divergence_prints_no_warnings(data):
 def test_what_diverged_means(loss, diverged):
     steps = np.arange(2)
     assert Record(8, steps, steps, steps, np.array(loss), steps).diverged == diverged
+
+
+# ------------------------------------------------------------------ compute batch, optimisation batch, replicas
+
+@pytest.mark.parametrize("compute", [1, 3, 8])
+def test_accumulation_is_the_batch_whatever_the_parts(data, compute):
+    """50 = 8 + ... + 2 and parts of 3 leave ragged rests on both levels."""
+    whole, parts = (BATCH.compile(b=8, i=4, j=6, y=3, dtype="float64").init(np.random.default_rng(1)) for _ in range(2))
+    one, two = train(whole, data, 0.5, 3, rng()), train(parts, data, 0.5, 3, rng(), compute=compute)
+    np.testing.assert_allclose(two.loss, one.loss, rtol=1e-12)
+    assert one.steps[-1] == two.steps[-1] == 3 * 7
+
+
+def test_the_optimisation_batch_may_be_larger_than_memory_allows(data):
+    """50 examples an update in a program for 8: 6 parts of 8 and one of 2."""
+    small, large = (BATCH.compile(b=b, i=4, j=6, y=3, dtype="float64").init(np.random.default_rng(1)) for b in (8, 50))
+    np.testing.assert_allclose(train(small, data, 0.5, 3, rng(), B=50).loss, train(large, data, 0.5, 3, rng()).loss, rtol=1e-12)
+
+
+def test_mean_of_means_would_be_wrong(data):
+    """What accumulation must not do: the parts' means averaged without their sizes."""
+    program, x, target = net(8), data.x_train[:8], data.target_train[:8]
+    right = accumulated(program, 5, x=x, target=target)
+    means = [accumulated(program, 5, x=x[p], target=target[p]) for p in (slice(0, 5), slice(5, 8))]
+    wrong = sum(m["W0"] for m in means) / 2
+    assert abs(right["W0"] - wrong).max() > 100 * abs(right["W0"] - (5 * means[0]["W0"] + 3 * means[1]["W0"]) / 8).max()
+
+
+@pytest.mark.parametrize("compute", [None, 3])
+def test_replicas_equal_single_runs(data, compute):
+    many = BATCH.with_index("r", parameters=True).compile(r=3, b=8, i=4, j=6, y=3, dtype="float64").init(np.random.default_rng(1))
+    lr = np.array([0.1, 0.5, 1.0])
+    record = train(many, data, lr, 2, rng(), compute=compute)
+    singles = []
+    for k, (start, stream) in enumerate(zip(np.random.default_rng(1).spawn(3), rng().spawn(3))):
+        one = BATCH.compile(b=8, i=4, j=6, y=3, dtype="float64").init(start)
+        singles.append(train(one, data, float(lr[k]), 2, stream, compute=compute))
+    np.testing.assert_allclose(record.loss, np.stack([s.loss for s in singles], axis=1), rtol=1e-10)
+    np.testing.assert_allclose(record.test_error, np.stack([s.test_error for s in singles], axis=1))
+
+
+def test_a_schedule_is_asked_for_every_step(data):
+    asked = []
+    train(net(), data, lambda step: asked.append(step) or 0.5, 2, rng())
+    assert asked == list(range(14))
+    np.testing.assert_array_equal(train(net(), data, lambda step: 0.5, 2, rng()).loss, train(net(), data, 0.5, 2, rng()).loss)
+
+
+def test_a_run_is_left_and_taken_up_again(data):
+    run, other = training(net(), data, 0.5, 2, rng()), net(seed=9)
+    for _ in range(3):
+        next(run)
+    train(other, data, 0.1, 1, rng())                           # something else in between
+    assert np.array_equal(list(run)[-1][1].loss, train(net(), data, 0.5, 2, rng()).loss)
+
+
+@pytest.mark.parametrize("compute", [0, 9, 2.5, "3"])
+def test_wrong_compute_batch(data, compute):
+    with pytest.raises(ValueError, match="compute: expected 1 to 8 examples"):
+        train(net(), data, 0.5, 1, rng(), compute=compute)
