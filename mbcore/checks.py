@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .experiments.models import MLP
+from .equations import equations
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,17 @@ def _layer(x, W0, C0):
     return _sigma(x @ W0.T - C0)
 
 
+def _last_only(x, W0, C0):
+    return _sigma(x[:, -1:] * W0[:, -1] - C0)
+
+
+def _inside_the_loop(x, W0, C0):
+    h = np.zeros((len(x), len(C0)))
+    for i in range(x.shape[1]):
+        h = _sigma(h + x[:, i:i + 1] * W0[:, i] - C0)
+    return h
+
+
 LAYER = {                                       # misconception -> the h[b,j] that it produces
     "the sign: the slides subtract C0, you added it.": lambda x, W0, C0: _sigma(x @ W0.T + C0),
     "C0 is missing.": lambda x, W0, C0: _sigma(x @ W0.T),
@@ -59,6 +70,12 @@ LAYER = {                                       # misconception -> the h[b,j] th
     "you averaged the examples. The average comes later, and of gradients; each example keeps its own row.":
         lambda x, W0, C0: np.broadcast_to(_sigma((x @ W0.T - C0).mean(axis=0)), (len(x), len(C0))),
     "only the first example is computed; the loop over b ends too early, or is missing.": _only_first,
+    "only the last i is left: you wrote = where += adds over i.": _last_only,
+    "C0 is subtracted once for every i; it belongs behind the loop over i.": lambda x, W0, C0: _sigma(x @ W0.T - x.shape[1] * C0),
+    "the sigma (and C0) stand inside the loop over i; first add over i, then subtract C0, then take sigma.": _inside_the_loop,
+    "the sign in the exponent: sigma(z) is 1 / (1 + exp(-z)).": lambda x, W0, C0: _sigma(-(x @ W0.T - C0)),
+    "C0 is subtracted after the sigma; it belongs inside.": lambda x, W0, C0: _sigma(x @ W0.T) - C0,
+    "this is tanh; the slides' sigma is 1 / (1 + exp(-z)).": lambda x, W0, C0: np.tanh(x @ W0.T - C0),
     "every row is the first example's: the loop over b always reads x[0].":
         lambda x, W0, C0: np.broadcast_to(_layer(x, W0, C0)[0], (len(x), len(C0))),
 }
@@ -77,6 +94,9 @@ def layer(solution):
     for misconception, wrong in LAYER.items():
         if _equal(told, wrong(*square)):
             return Feedback(False, misconception)
+    shape = _shape(told)
+    if shape is not None and shape != (4, 4):
+        return Feedback(False, f"your result has the shape {shape}; for B = 4 and J = 4 it must be [b,j], (4, 4).")
     if not _equal(told, _layer(*square)):
         return Feedback(False, "the numbers differ, and not in a way this check knows. Compare with the two loops above, at B = 1.")
     for case in (oblong, single):
@@ -101,6 +121,13 @@ def _outcome(solution, case):
         return None, f"{type(error).__name__}: {error}"
 
 
+def _shape(a):
+    try:
+        return np.shape(a)
+    except ValueError:                              # a ragged list
+        return None
+
+
 def _equal(a, b):
     try:
         a = np.asarray(a)
@@ -112,9 +139,18 @@ def _equal(a, b):
     return a.shape == b.shape and np.allclose(a, b, atol=1e-6)
 
 
+REGULARISED = equations("""
+    h[j] = sigmoid(W0[j,i] * x[i] - C0[j])
+    s[y] = W1[y,j] * h[j] - C1[y]
+    ell  = cross_entropy(s[y], target)
+    J    = W1[y,j] * W1[y,j]
+    L    = ell + lam * J
+""")
+
+
 def who_gets_b(answer):
-    """Check a set of names: the arrays of the usual network that get a batch index."""
-    batch = MLP.with_index("b")
+    """Check a set of names: the arrays of REGULARISED that get a batch index, lam being one constant for all examples."""
+    batch = REGULARISED.with_index("b", shared="lam")
     every = {**batch.inputs, **batch.computed, **batch.parameters}
     right = {name for name, indices in every.items() if "b" in indices}
     answer, given = _as_set(answer), answer
@@ -127,15 +163,20 @@ def who_gets_b(answer):
     if parameters:
         return Feedback(False, f"{parameters[0]} with a b would be a network of its own for each example. "
                         "All examples of a batch share one set of parameters (T5).")
-    missing = right - answer
-    for name, why in (("target", "each example has its own right answer, so target is an input like x."),
-                      ("L", "the loss is per example, L[b]. The mean over b is taken later."),
-                      ("s", "s is computed from h, which bears b, so it bears b too."),
-                      ("h", "h is computed from x, which bears b, so it bears b too."),
-                      ("x", "x is where b comes from: B examples go in together.")):
-        if name in missing:
+    for name, why in (("J", "J is computed from parameters alone. No example changes it, so it has no b."),
+                      ("lam", "lam is one constant, the same for every example: with_index('b', shared='lam').")):
+        if name in answer:
             return Feedback(False, why)
-    return Feedback(True, "every input and every computed value has a b, and no parameter (T4, T5).")
+    for name, why in (("x", "x is where b comes from: B examples go in together."),
+                      ("target", "each example has its own right answer, so target is an input like x."),
+                      ("h", "h is computed from x, which bears b, so it bears b too."),
+                      ("s", "s is computed from h, which bears b, so it bears b too."),
+                      ("ell", "each example has its own loss, ell[b]."),
+                      ("L", "L is computed from ell, which bears b: the loss is per example, L[b]. The mean over b is taken later.")):
+        if name in right - answer:
+            return Feedback(False, why)
+    return Feedback(True, "every input that differs by example and every value computed from one has a b; no parameter, "
+                    "and nothing computed from parameters alone (T4, T5).")
 
 
 def silent_trap(answer, J=32, largest=64):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from . import indexing, loops, reference
 from .graph import lower
+from .intake import check_names
 from .latex import latex
 from .notation import parse
 from .program import Program
@@ -80,6 +81,7 @@ class Equations:
 
         Returns (values, gradients), dictionaries by name. The sizes are read off the arrays.
         """
+        check_names(inputs, self.inputs, self.parameters)
         arrays, shapes = {**params, **inputs}, self.graph.shapes
         sizes = {i: n for name, a in arrays.items() for i, n in zip(shapes[name], getattr(a, "shape", ()))}
         sizes.update({used: sizes[own] for used, own, _ in self.graph.same_sizes if own in sizes})

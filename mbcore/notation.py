@@ -19,6 +19,9 @@ RESERVED = ("B", "N")
 MAX_TEXT, MAX_LINE, MAX_DEPTH, MAX_POWER = 20_000, 1_000, 40, 16
 
 
+INSTEAD = {ast.MatMult: "@ is not needed: write W0[j,i] * x[i], and the repeated i is summed", ast.BitXor: "a power is written **"}
+
+
 class NotationError(ValueError):
     """Text that is no model: says the line, the column, and why, with a caret under the place."""
 
@@ -185,7 +188,8 @@ class _Line:
             raise self.error(f"the line has {len(self.source):,} characters; at most {MAX_LINE:,} are read")
         strange = next((k for k, c in enumerate(self.source) if not (" " <= c <= "~")), None)
         if strange is not None:
-            raise self.error(f"the character {self.source[strange]!a} is not part of the notation; use plain letters", strange)
+            hint = "the slides' sigma is written sigmoid" if self.source[strange] in "\u03c3\u03a3" else "use plain letters"
+            raise self.error(f"the character {self.source[strange]!a} is not part of the notation; {hint}", strange)
         depth = 0
         for k, c in enumerate(self.source):
             depth += (c in "([{") - (c in ")]}")
@@ -194,7 +198,8 @@ class _Line:
         try:
             tree = ast.parse(self.source[self.indent:], mode="exec")
         except SyntaxError as e:
-            raise self.error(f"this is not an equation: {e.msg}", self.indent + max(0, (e.offset or 1) - 1)) from None
+            said = e.msg.replace("Perhaps you forgot a comma?", "A product is written with *.")
+            raise self.error(f"this is not an equation: {said}", self.indent + max(0, (e.offset or 1) - 1)) from None
         except (ValueError, RecursionError, MemoryError) as e:
             raise self.error(f"this cannot be read: {type(e).__name__}") from None
         level, deep = [tree], 0
@@ -216,6 +221,8 @@ class _Line:
             case ast.BinOp(op=ast.Mult() | ast.Div()): return self.product(node)
             case ast.BinOp(op=ast.Pow()): return Power(self.expression(node.left), self.exponent(node.right), node.col_offset)
             case ast.Call(): return self.call(node)
+        if isinstance(node, ast.BinOp) and type(node.op) in INSTEAD:
+            raise self.error(INSTEAD[type(node.op)], node)
         what = {ast.Attribute: "a dot after a name", ast.Lambda: "a lambda", ast.Compare: "a comparison"}
         raise self.error(f"{what.get(type(node), type(node).__name__)} is not part of the notation; "
                          "there are names, indices, numbers, + - * / ** and the listed functions", node)
@@ -252,7 +259,8 @@ class _Line:
     def call(self, node):
         if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS:
             name = node.func.id if isinstance(node.func, ast.Name) else "this"
-            raise self.error(f"{name[:40]!r} is no function here; there are {', '.join(FUNCTIONS)}", node.func)
+            hint = "; write exp(...), without np." if isinstance(node.func, ast.Attribute) else "; the slides' sigma is sigmoid" * (name == "sigma")
+            raise self.error(f"{name[:40]!r} is no function here; there are {', '.join(FUNCTIONS)}{hint}", node.func)
         function, wanted = node.func.id, 2 if node.func.id in LOSSES else 1
         if len(node.args) != wanted:
             raise self.error(f"{function} takes {wanted} argument{'s' * (wanted > 1)}, got {len(node.args)}", node)

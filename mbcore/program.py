@@ -67,6 +67,10 @@ class Program:
         self._state = "new"
         return self
 
+    def __repr__(self):
+        sizes = ", ".join(f"{i}={n}" for i, n in self.sizes.items())
+        return f"Program({sizes}; {self.dtype} on the {self.device}, {self.nbytes:,} bytes)"
+
     @property
     def calls(self):
         """How many NumPy or CuPy kernels one forward and backward call."""

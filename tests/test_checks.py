@@ -71,8 +71,31 @@ def returns_early(x, W0, C0):
         return h
 
 
+def loop(change):
+    """The three loops, with one line changed by the student."""
+    lines = {"add": "h[b, j] += W0[j, i] * x[b, i]", "inside": "pass", "end": "h[b, j] = sigma(h[b, j] - C0[j])", **change}
+    scope = {"np": np, "sigma": sigma}
+    exec(f"""
+def layer(x, W0, C0):
+    h = np.zeros((len(x), len(C0)))
+    for b in range(len(x)):
+        for j in range(len(C0)):
+            for i in range(x.shape[1]):
+                {lines['add']}
+                {lines['inside']}
+            {lines['end']}
+    return h""", scope)
+    return scope["layer"]
+
+
 WRITTEN = [
-    (lambda x, W0, C0: sigma(x @ W0.T + C0), "the sign"),
+    (loop({"add": "h[b, j] = W0[j, i] * x[b, i]"}), "only the last i is left"),
+    (loop({"inside": "h[b, j] -= C0[j]", "end": "h[b, j] = sigma(h[b, j])"}), "C0 is subtracted once for every i"),
+    (loop({"inside": "h[b, j] = sigma(h[b, j] - C0[j])", "end": "pass"}), r"the sigma \(and C0\) stand inside"),
+    (loop({"end": "h[b, j] = 1 / (1 + np.exp(h[b, j] - C0[j]))"}), "the sign in the exponent"),
+    (loop({"end": "h[b, j] = sigma(h[b, j]) - C0[j]"}), "C0 is subtracted after"),
+    (lambda x, W0, C0: np.tanh(x @ W0.T - C0), "this is tanh"),
+    (lambda x, W0, C0: sigma(x @ W0.T + C0), "the sign: "),
     (lambda x, W0, C0: sigma(x @ W0.T), "C0 is missing"),
     (lambda x, W0, C0: x @ W0.T - C0, "the sigma is missing"),
     (lambda x, W0, C0: sigma(x @ W0 - C0), "W0 is transposed: "),
@@ -143,19 +166,27 @@ def test_an_error_is_told_in_a_sentence(solution, told):
     assert not answer.right and f"your function stopped with {told}: " in answer.because
 
 
+@pytest.mark.parametrize("solution, shape", [(lambda x, W0, C0: 0.5, r"\(\)"), (lambda x, W0, C0: C0, r"\(4,\)")])
+def test_a_wrong_shape_is_told(solution, shape):
+    assert re.match(f"your result has the shape {shape}", checks.layer(solution).because)
+
+
 # ---------------------------------------------------------------- who_gets_b, silent_trap
 
 
 @pytest.mark.parametrize("kind", [set, list, tuple, frozenset, lambda names: iter(list(names))])
 def test_who_gets_b_right(kind):
-    assert checks.who_gets_b(kind(["x", "h", "s", "L", "target"])).right
+    assert checks.who_gets_b(kind(["x", "h", "s", "ell", "L", "target"])).right
+
+
+ALL = {"x", "h", "s", "ell", "L", "target"}
 
 
 @pytest.mark.parametrize("answer, words", [
-    ({"x", "h", "s", "L", "target", "W0"}, "W0 with a b would be a network of its own"),
-    ({"x", "h", "s", "L"}, "target is an input like x"), ({"x", "h", "s", "target"}, "the loss is per example"),
-    ({"x", "h", "L", "target"}, "s is computed from h"), ({"x", "s", "L", "target"}, "h is computed from x"),
-    ({"h", "s", "L", "target"}, "x is where b comes from"), ({"q", "x"}, "q is no array"), (set(), "."),
+    ({*ALL, "W0"}, "W0 with a b would be a network of its own"), ({*ALL, "J"}, "J is computed from parameters alone"),
+    ({*ALL, "lam"}, "lam is one constant"), (ALL - {"target"}, "target is an input like x"), (ALL - {"L"}, "the loss is per example"),
+    (ALL - {"ell"}, "its own loss"), (ALL - {"s"}, "s is computed from h"), (ALL - {"h"}, "h is computed from x"),
+    (ALL - {"x"}, "x is where b comes from"), ({"q", "x"}, "q is no array"), (set(), "x is where b comes from"),
     ("xhs", "expected a set of names"), (3, "expected a set"), (None, "expected a set"), ({1, "x"}, "1"),
     ([["x"]], "."), (np.array([["x", "h"]]), ".")])
 def test_who_gets_b_wrong(answer, words):

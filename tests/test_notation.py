@@ -70,7 +70,7 @@ def test_comments_and_blank_lines_are_nothing():
 # ---------------------------------------------------------------- refusals: (text, the place in its last line, the reason)
 
 REFUSED = [
-    ("h[j] = W0[j,i] @ x[i]", "W0", "not part of the notation"),
+    ("h[j] = W0[j,i] @ x[i]", "W0", "@ is not needed"),
     ("h = x.T", "x.T", "a dot"),
     ("h = x + lambda: 3", "lambda", "not an equation|lambda"),
     ("h = (lambda: 3)", "lambda", "a lambda"),

@@ -23,7 +23,8 @@ class BatchIndex(Panel):
     size = (900, 450)
 
     def __init__(self, B=8, i=64, j=32):
-        self.start, self.sizes, self.measured, self.before, self.shown = (B, i, j), None, {}, {}, {}
+        self.start, self.sizes, self.measured, self.before, self.shown = (B, i, j), (i, j), {}, {}, {}
+        self.measured = {end: cost(end, i, j).microseconds for end in (SIZES[0], SIZES[-1])}    # a first picture with both ends
         super().__init__()
 
     def controls(self):
@@ -51,8 +52,8 @@ class BatchIndex(Panel):
     def build_cost(self):
         axes = self.axes
         axes_style(axes, "batch size B", "µs per example")
-        axes.set(xscale="log", yscale="log", xlim=(0.8, 1300), ylim=(0.3, 1500), xticks=[1, 10, 100, 1000],
-                 xticklabels=["1", "10", "100", "1000"], yticks=[1, 10, 100, 1000], yticklabels=["1", "10", "100", "1000"])
+        axes.set(xscale="log", yscale="log", xlim=(0.8, 1300), ylim=(0.05, 2000), xticks=[1, 10, 100, 1000],
+                 xticklabels=["1", "10", "100", "1000"], yticks=[0.1, 1, 10, 100, 1000], yticklabels=["0.1", "1", "10", "100", "1000"])
         axes.set_title("measured now, on one thread")
         self.earlier, = axes.plot([], [], "s:", color=COLOURS["grey"], linewidth=1.5)
         self.points, = axes.plot([], [], "o-", color=COLOURS["blue"])
@@ -103,4 +104,4 @@ class BatchIndex(Panel):
 
 
 def _bytes(n):
-    return f"{n:,} B" if n < 10_000 else f"{n / 1000:,.0f} kB" if n < 10e6 else f"{n / 1e6:,.0f} MB"
+    return f"{n:,} bytes" if n < 10_000 else f"{n / 1000:,.0f} kB" if n < 10e6 else f"{n / 1e6:,.0f} MB"

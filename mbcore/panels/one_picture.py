@@ -24,7 +24,7 @@ class OnePicture(Panel):
     size = (860, 420)
 
     def __init__(self, config=one_picture.Config()):
-        self.config, self.axis = config, None
+        self.config, self.axis, self.places = config, None, {}
         self.kept = {(B, config.lr): self.whole(B) for B in BEFORE}         # (B, lr) -> Record of a whole run
         super().__init__()
 
@@ -37,24 +37,25 @@ class OnePicture(Panel):
         axes_style(axes, " ", "training loss")
         axes.set(yscale="log", ylim=(0.008, 8), yticks=[0.01, 0.1, 1], yticklabels=["0.01", "0.1", "1"])
         axes.axhline(LOSS, color=COLOURS["black"], linewidth=1.2, linestyle=":")
-        axes.text(0.01, LOSS * 1.08, f"target loss {LOSS}", transform=axes.get_yaxis_transform(), fontsize=13)
+        axes.text(0.99, LOSS * 0.93, f"target loss {LOSS}", transform=axes.get_yaxis_transform(), fontsize=13, ha="right", va="top")
         styles = [("grey", "-"), ("sky", "--"), ("purple", "-."), ("green", ":")]
         self.older = [axes.plot([], [], color=COLOURS[colour], linestyle=style, linewidth=2)[0] for colour, style in styles]
         self.line, = axes.plot([], [], color=COLOURS["vermillion"], marker="o", markevery=3, linewidth=3)
         self.lines = [self.line, *self.older]
-        self.names = [self.legend_row(k, line) for k, line in enumerate(self.lines)]
+        rows = [self.legend_row(k, line) for k, line in enumerate(self.lines)]
+        self.samples, self.names = zip(*rows)
         axes.text(1.02, 1.0, "this run, and before", transform=axes.transAxes, fontsize=13, va="top").set_in_layout(False)
         figure.get_layout_engine().set(rect=(0, 0, 0.75, 1))        # room for the legend
         self.show_axis("epochs")
-        return [*self.older, self.line, *self.names]
+        return [*self.older, self.line, *self.samples, *self.names]
 
     def legend_row(self, k, line):
-        """A sample of the line, which stays, and its name, which changes."""
+        """A sample of the line, and its name."""
         y = 0.88 - 0.09 * k
         sample, = self.axes.plot([1.02, 1.09], [y, y], transform=self.axes.transAxes, clip_on=False, color=line.get_color(),
-                       linestyle=line.get_linestyle(), linewidth=line.get_linewidth(), marker=line.get_marker())
+                                 linestyle=line.get_linestyle(), linewidth=line.get_linewidth(), marker=line.get_marker())
         sample.set_in_layout(False)
-        return label(self.axes, 1.11, y, transform=self.axes.transAxes, va="center", fontsize=13)
+        return sample, label(self.axes, 1.11, y, transform=self.axes.transAxes, va="center", fontsize=13)
 
     def compute(self, B, lr, axis):
         if (B, lr) in self.kept:
@@ -72,13 +73,17 @@ class OnePicture(Panel):
     def update(self, result):
         axis, B, lr, record = result
         self.show_axis(axis)
-        before = [run for run in self.kept.items() if run[0] != (B, lr)][-4:]
         if record.epochs[-1] >= self.config.epochs or record.diverged:
             self.kept.pop((B, lr), None)
             self.kept[B, lr] = record
-        runs = [((B, lr), record), *reversed(before), *[(None, None)] * (4 - len(before))]
-        for k, (key, run) in enumerate(runs):
-            self.show(k, key, run, axis)
+        self.show(0, (B, lr), record, axis)
+        before = [key for key in self.kept if key != (B, lr)][-4:]
+        self.places = {k: key for k, key in self.places.items() if key in before}       # a run keeps its line while it is shown
+        free = (k for k in range(1, 5) if k not in self.places)
+        self.places.update(zip(free, [key for key in before if key not in self.places.values()]))
+        for k in range(1, 5):
+            key = self.places.get(k)
+            self.show(k, key, self.kept.get(key), axis)
         return self.reading_of(B, lr, record, axis)
 
     def reached(self, result):
@@ -94,6 +99,7 @@ class OnePicture(Panel):
 
     def show(self, k, key, record, axis):
         """Line k and its row in the legend: one run, or nothing."""
+        self.samples[k].set_visible(record is not None)
         self.names[k].set_text("" if key is None else f"B = {key[0]}, lr {key[1]:g}")
         x, loss = ([], []) if record is None else (getattr(record, axis), record.loss)
         first = int(axis != "epochs")                       # a logarithm has no place for step 0
