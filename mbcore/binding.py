@@ -13,7 +13,7 @@ import numpy as np
 
 from . import kernels
 from .contraction import Operand, aligned, bind
-from .gradient import Accumulate
+from .derivatives import Accumulate
 from .graph import Contraction, Loss, Map, Softmax, Term
 
 

@@ -1,15 +1,19 @@
-"""Data sets and batch sampling."""
+"""Data sets that come with the package or are made from a seed, a text of known entropy, and batch sampling."""
 
+from bisect import bisect
 from dataclasses import dataclass, field
 from importlib.resources import files
+from math import exp, inf
 from operator import index
 
 import numpy as np
 
+MADE = "Made by this package from a seed; no rights reserved."
+
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """Read-only arrays. x_train[n,i], x_test[n,i]: float32 in [0, 1]; target_train[n], target_test[n]: int64 labels."""
+    """Read-only arrays. x_train[n,i], x_test[n,i]: float32; target_train[n], target_test[n]: int64, places in `classes`."""
 
     name: str
     x_train: np.ndarray = field(repr=False)
@@ -41,6 +45,100 @@ def digits():
         licence="E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits (test set), UCI Machine Learning "
         "Repository, 1998, doi:10.24432/C50P49, CC BY 4.0. Changed: pixels divided by 16, split into train and test.",
     )
+
+
+def gaussians(n_train=2000, n_test=1000, i=20, classes=4, distance=3.0, noise=0.0, seed=0):
+    """A mixture of Gaussians: x = mean of its class + N(0, I), classes equally likely, any two means `distance` apart.
+
+    noise: the share of training labels, exactly round(noise n_train), that are changed to another class, drawn evenly; more
+    noise changes the same labels and further ones. Test labels are the true ones. With two classes no classifier does
+    better than the error Phi(-distance / 2). classes at most i.
+    """
+    n_train, n_test, i, classes = _count("n_train", n_train), _count("n_test", n_test), _count("i", i), _count("classes", classes)
+    if not 2 <= classes <= i:
+        raise ValueError(f"classes: expected from 2 to i = {i}, so that all means can be equally far apart; got {classes}")
+    noise, distance = _real("noise", noise, 1), _real("distance", distance)
+    for_means, for_train, for_test, for_noise = np.random.default_rng(seed).spawn(4)
+    means = np.linalg.qr(for_means.normal(size=(i, classes)))[0].T * distance / 2 ** 0.5
+
+    def draw(n, rng):
+        target = rng.integers(classes, size=n)
+        return means[target] + rng.normal(size=(n, i)), target
+    (x, target), test = draw(n_train, for_train), draw(n_test, for_test)
+    order, shift = for_noise.permutation(n_train), for_noise.integers(1, classes, n_train)
+    wrong = order[: round(noise * n_train)]
+    target[wrong] = (target[wrong] + shift[wrong]) % classes
+    return _data_set("gaussians", x, target, *test, range(classes), MADE,
+                     f"{classes} Gaussians in {i} dimensions, means {distance:g} apart; {noise:.0%} of the training labels are wrong.")
+
+
+def teacher(n_train=2000, n_test=1000, i=20, j=8, classes=4, seed=0):
+    """Labels from a network: target = argmax over y of W1[y,j] tanh(W0[j,i] x[i]), x ~ N(0, I), W0 ~ N(0, 4/i), W1 ~ N(0, 1).
+
+    No label is noise, and by symmetry (x and -x) no class has a bias of its own, but classes differ in size.
+    """
+    n_train, n_test, i, j = _count("n_train", n_train), _count("n_test", n_test), _count("i", i), _count("j", j)
+    if _count("classes", classes) < 2:
+        raise ValueError(f"classes: expected at least 2; got {classes}")
+    for_weights, *for_x = np.random.default_rng(seed).spawn(3)
+    W0, W1 = for_weights.normal(size=(j, i)) * (4 / i) ** 0.5, for_weights.normal(size=(classes, j))
+    train, test = ((x, (np.tanh(x @ W0.T) @ W1.T).argmax(axis=1)) for x in (r.normal(size=(n, i)) for r, n in zip(for_x, (n_train, n_test))))
+    return _data_set("teacher", *train, *test, range(classes), MADE,
+                     f"Gaussian inputs in {i} dimensions, labelled by a network with {j} hidden units.")
+
+
+@dataclass(frozen=True, eq=False)
+class Characters:
+    """A text from a Markov chain. text[n]: int64, places in `alphabet`; transitions[k,l] = P(l follows k); stationary[k].
+
+    entropy: H = -sum_k stationary[k] sum_l transitions[k,l] ln transitions[k,l], nats a character, exactly.
+    perplexity: exp(H), which no model of this text undercuts on average; the chain itself reaches it.
+    """
+
+    text: np.ndarray = field(repr=False)
+    alphabet: str
+    transitions: np.ndarray = field(repr=False)
+    stationary: np.ndarray = field(repr=False)
+    entropy: float
+    perplexity: float
+
+    def __str__(self):
+        return "".join(self.alphabet[k] for k in self.text)
+
+
+def characters(n, alphabet="abcdefgh ", transitions=None, concentration=0.3, seed=0):
+    """n characters of a stationary Markov chain of order 1. transitions: rows of probabilities; by default each row is drawn
+    from a Dirichlet distribution, the less `concentration`, the more predictable. The entropy rate is C. Shannon's, 1948.
+
+    ValueError for rows that are no probabilities, and for a chain with more than one stationary distribution.
+    """
+    n, A = _count("n", n), len(alphabet)
+    if A < 2 or len(set(alphabet)) != A:
+        raise ValueError(f"alphabet: expected two or more different characters; got {alphabet!r}")
+    for_rows, for_text = np.random.default_rng(seed).spawn(2)
+    if transitions is None:
+        transitions = for_rows.dirichlet(np.full(A, _real("concentration", concentration, low=1e-3)), size=A)
+    P = np.array(transitions, dtype=float)
+    if P.shape != (A, A) or not (P >= 0).all() or not np.allclose(P.sum(axis=1), 1, atol=1e-12):
+        raise ValueError(f"transitions: expected {A} rows of {A} probabilities, each row with the sum 1; got {transitions!r}")
+    balance = np.vstack([P.T - np.eye(A), np.ones(A)])              # pi P = pi, sum pi = 1
+    if np.linalg.matrix_rank(balance, tol=1e-10) < A:
+        raise ValueError("transitions: expected one stationary distribution; got a chain that falls apart into several")
+    pi = np.linalg.lstsq(balance, np.append(np.zeros(A), 1.0), rcond=None)[0].clip(0)
+    entropy = float(-(pi[:, None] * P * np.log(np.where(P > 0, P, 1))).sum())
+    text = _walk(np.cumsum(P, axis=1), np.cumsum(pi), for_text.random(n))
+    for array in (text, P, pi):
+        array.setflags(write=False)
+    return Characters(text, alphabet, P, pi, entropy, exp(entropy))
+
+
+def _walk(rows, first, draws):
+    """The chain, one character for each uniform number; rows[k] and first are cumulative probabilities."""
+    rows, now, text = (rows / rows[:, -1:]).tolist(), (first / first[-1]).tolist(), []
+    for u in draws.tolist():
+        text.append(bisect(now, u))
+        now = rows[text[-1]]
+    return np.array(text, dtype=np.int64)
 
 
 def batches(n, B, rng, replacement=False, drop_last=False, epochs=1):
@@ -88,3 +186,14 @@ def _count(name, value):
     if count < 1:
         raise ValueError(f"{name}: expected at least 1; got {count}")
     return count
+
+
+def _data_set(name, x, target, x_test, target_test, classes, licence, description):
+    as_x, as_target = (lambda a: np.array(a, dtype=np.float32)), (lambda a: np.array(a, dtype=np.int64))
+    return DataSet(name, as_x(x), as_target(target), as_x(x_test), as_target(target_test), tuple(classes), description, licence)
+
+
+def _real(name, value, high=inf, low=0.0):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high or value == inf:
+        raise ValueError(f"{name}: expected a number of at least {low:g}{'' if high == inf else f' and at most {high:g}'}; got {value!r}")
+    return value

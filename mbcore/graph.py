@@ -6,7 +6,7 @@
     Loss          out[..] = cross_entropy | nll | squared_error of two values, over the class index
 
 What a statement computes inside an expression gets the statement's name and a tilde: h~ is the value before the sigma.
-The rules stand in `gradient`.
+The rules stand in `derivatives`.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .gradient import Accumulate, backward, grad
+from .derivatives import Accumulate, backward, grad
 from .graph import Contraction, Loss, Map, Softmax
 from .notation import RESERVED, Call, Number, Power, Product, Ref, Sum, parse, rebuilt
 

@@ -14,7 +14,7 @@ from . import intake
 from .backend import array_module
 from .binding import Binder, Memory
 from .contraction import Operand, aligned
-from .gradient import Accumulate, backward, per_example
+from .derivatives import Accumulate, backward, per_example
 from .graph import Map, Term
 from .notation import Ref
 
