@@ -290,9 +290,9 @@ class Program:
 
 
 def _initial(graph, name, own, sizes, rng):
-    """One parameter's first values, by its first use in a product with something else, or else its first use."""
+    """One parameter's first values, by its first use in a product where it stands once, or else its first use."""
     uses = [(node, term) for node in graph.nodes for term in getattr(node, "terms", ()) if name in [f.name for f in term.factors]]
-    others = [use for use in uses if any(f.name != name for f in use[1].factors)]
+    others = [(node, term) for node, term in uses if [f.name for f in term.factors].count(name) == 1]
     shape = tuple(sizes[i] for i in own)
     if not uses or len((others or uses)[0][1].factors) == 1:
         return np.zeros(shape)

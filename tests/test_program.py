@@ -31,6 +31,7 @@ def net_and_inputs(batch=BATCH, seed=0, B=8, **how):
     ("h[j] = W[j,i,k] * x[i] * u[k]\nL = squared_error(h[j], t[j])", "W", 1 / 400),
     ("h[j] = W[j,i] * x[i]\nJ = W[j,i] * W[j,i]\nL = squared_error(h[j], t[j]) + J", "W", 1 / 100),
     ("J = W[j,i] * W[j,i]\nh[j] = W[j,i] * x[i]\nL = squared_error(h[j], t[j]) + J", "W", 1 / 100),
+    ("J = 0.1 * z * W[j,i] * W[j,i]\nh[j] = W[j,i] * x[i]\nL = squared_error(h[j], t[j]) + J", "W", 1 / 100),
 ])
 def test_variance_of_a_parameter_in_a_product(text, name, variance):
     """1 / fan-in, 2 / fan-in before relu: mean 0 and this variance, within 5 standard errors."""

@@ -9,6 +9,7 @@ from models import USUAL
 
 import mbcore as mb
 from mbcore.data import batches, digits
+from mbcore.optim import SGD, Adam, Momentum
 from mbcore.train import Record, accumulated, train, training
 
 BATCH = mb.equations(USUAL).with_index("b")
@@ -166,3 +167,15 @@ def test_a_run_is_left_and_taken_up_again(data):
 def test_wrong_compute_batch(data, compute):
     with pytest.raises(ValueError, match="compute: expected 1 to 8 examples"):
         train(net(), data, 0.5, 1, rng(), compute=compute)
+
+
+@pytest.mark.parametrize("rule", [SGD(), Momentum(beta=0.0)])
+def test_a_rule_that_is_sgd_trains_as_none_does(data, rule):
+    plain, ruled = (BATCH.compile(b=8, i=4, j=6, y=3, dtype="float64").init(np.random.default_rng(1)) for _ in range(2))
+    np.testing.assert_allclose(train(ruled, data, 0.5, 2, rng(), rule=rule).loss, train(plain, data, 0.5, 2, rng()).loss, rtol=1e-10)
+
+
+@pytest.mark.parametrize("rule, lr", [(Momentum(beta=0.9), 0.1), (Adam(), 0.05)])
+def test_other_rules_learn(data, rule, lr):
+    record = train(net(), data, lr, 5, rng(), rule=rule)
+    assert record.loss[-1] < record.loss[0] / 2
