@@ -47,10 +47,13 @@ class Result:
     verdicts: tuple
 
 
-def microseconds_per_example(net, B, x, target, repeats):
-    """The median cost of one forward and backward, over B. The first call, which binds and warms, is not counted."""
+def microseconds_per_example(net, B, x, target, budget):
+    """The median cost of one forward and backward, over B: of the runs that fit in `budget` seconds, at least 3.
+
+    The first call, which binds and warms, is not counted.
+    """
     took = []
-    for _ in range(repeats + 1):
+    while len(took) < 4 or sum(took) < budget:
         start = time.perf_counter()
         net.forward(x=x[:B], target=target[:B])
         net.backward()
@@ -67,7 +70,7 @@ class Cost:
     microseconds: float
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=16)
 def _ready(i, j, y, seed):
     """The network compiled for the largest batch, and data to run it on; kept, so that a slider's next value only runs."""
     rng = np.random.default_rng(seed)
@@ -75,15 +78,11 @@ def _ready(i, j, y, seed):
     return net, {"x": rng.random((LARGEST, i), dtype=np.float32), "target": rng.integers(0, y, LARGEST)}
 
 
-def cost(B, i, j, y=10, budget=0.001, seed=0):
-    """Measure the cost per example on this machine, on one BLAS thread, B up to 1024.
-
-    The median over as many runs as fit in `budget` seconds, at least 3.
-    """
+def cost(B, i, j, y=10, budget=0.002, seed=0):
+    """Measure the cost per example on this machine, on one BLAS thread, B up to 1024; budget in seconds."""
     net, inputs = _ready(i, j, y, seed)
     with one_blas_thread():
-        once = microseconds_per_example(net, B, **inputs, repeats=1) * B / 1e6
-        microseconds = microseconds_per_example(net, B, **inputs, repeats=max(3, min(50, int(budget / once))))
+        microseconds = microseconds_per_example(net, B, **inputs, budget=budget)
     batch, values = MLP.with_index("b"), net.values
     describe = lambda arrays, indices: {n: (indices[n], arrays[n].shape, arrays[n].nbytes) for n in arrays}
     return Cost(describe({n: values[n] for n in "xhsL"}, {**batch.inputs, **batch.computed}),
