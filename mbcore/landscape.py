@@ -54,13 +54,6 @@ def slice_2d(program, first, second, alphas, betas, **inputs):
     return _slice(f, f.start, directions, (_places("alphas", alphas), _places("betas", betas)))
 
 
-def last(steps):
-    """Run a slice to its end; returns the whole Slice."""
-    for _, found in steps:
-        pass
-    return found
-
-
 def _slice(f, start, directions, grids):
     """The generator behind every slice: one yield for each alpha."""
     shape = tuple(map(len, grids))

@@ -9,6 +9,7 @@ import numpy as np
 
 from .backend import one_blas_thread, to_cpu
 from .data import batches
+from .progress import last
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,4 @@ def accumulated(program, compute, **inputs):
 
 def train(program, data, lr, epochs, rng, B=None, looks=30, compute=None, rule=None):
     """`training` run to its end; returns the last Record."""
-    for _, record in training(program, data, lr, epochs, rng, B, looks, compute, rule):
-        pass
-    return record
+    return last(training(program, data, lr, epochs, rng, B, looks, compute, rule))

@@ -123,7 +123,7 @@ def test_cost_describes_the_arrays():
 
 
 def test_one_picture_goes_to_one_and_learns():
-    seen = list(one_picture.run(one_picture.Config(epochs=2)))
+    seen = list(one_picture.running(one_picture.Config(epochs=2)))
     assert seen[0][0] == 0 and seen[-1][0] == 1 and seen[-1][1].loss[-1] < seen[-1][1].loss[0] / 2
 
 

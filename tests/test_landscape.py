@@ -9,7 +9,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import mbcore as mb
 from mbcore import objective
-from mbcore.landscape import filter_normalised, interpolation, last, sharpness, slice_1d, slice_2d, top_eigenvalues
+from mbcore.landscape import filter_normalised, interpolation, sharpness, slice_1d, slice_2d, top_eigenvalues
+from mbcore.progress import last
 from mbcore.rescaling import rescaled
 
 SIZES = dict(i=5, j=4, y=3)

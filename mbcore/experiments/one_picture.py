@@ -20,7 +20,7 @@ class Config:
     seed: int = 0
 
 
-def run(config=Config()):
+def running(config=Config()):
     """Yield (fraction done, train.Record) as the run goes; see train.training."""
     c, digits, rng = config, data.digits(), np.random.default_rng(config.seed)
     net = MLP.with_index("b").compile(b=c.B, i=64, j=c.j, y=10).init(rng)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from ..experiments import one_picture
+from ..progress import last
 from .base import Panel, choice, toggle
 from .label import label
 from .style import COLOURS, axes_style
@@ -63,11 +64,10 @@ class OnePicture(Panel):
         return self.trained(B, lr, axis)
 
     def whole(self, B):
-        *_, (_, record) = one_picture.run(replace(self.config, B=B))
-        return record
+        return last(one_picture.running(replace(self.config, B=B)))
 
     def trained(self, B, lr, axis):
-        for done, record in one_picture.run(replace(self.config, B=B, lr=lr)):
+        for done, record in one_picture.running(replace(self.config, B=B, lr=lr)):
             yield done, (axis, B, lr, record)
 
     def update(self, result):

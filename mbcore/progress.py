@@ -1,0 +1,32 @@
+"""Long work is a generator that yields (fraction done, result so far) up to (1.0, result): ways to pull it to its end.
+
+A panel pulls such a generator itself, between two pictures, and its Stop button simply pulls no further.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+EVERY = 0.1             # seconds between two lines
+
+
+def last(running):
+    """Pull to the end, silently; returns the whole result."""
+    for _, result in running:
+        pass
+    return result
+
+
+def watched(running, what="", file=None):
+    """The same steps, passed on, with one line on a terminal (standard error by default) that tells how far they are."""
+    file = file or sys.stderr
+    start, due = time.perf_counter(), 0.0
+    for fraction, result in running:
+        now = time.perf_counter() - start
+        if now >= due or fraction >= 1:
+            filled = round(20 * fraction)
+            print(f"\r{what} [{'#' * filled}{'.' * (20 - filled)}] {100 * fraction:3.0f} %, {now:.0f} s", end="", file=file, flush=True)
+            due = now + EVERY
+        yield fraction, result
+    print(file=file)

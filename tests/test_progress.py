@@ -1,0 +1,29 @@
+"""Long work pulled to its end, silently and with a line on a terminal."""
+
+import io
+
+from mbcore.progress import last, watched
+
+
+def steps():
+    yield 0.0, "nothing"
+    yield 0.5, "half"
+    yield 1.0, "all"
+
+
+def test_last_is_the_whole_result():
+    assert last(steps()) == "all"
+
+
+def test_watched_passes_on_and_tells():
+    told = io.StringIO()
+    assert list(watched(steps(), "Training", told)) == list(steps())
+    lines = told.getvalue().split("\r")
+    assert lines[1].startswith("Training [....................]   0 %") and "[####################] 100 %" in lines[-1]
+    assert told.getvalue().endswith("\n")
+
+
+def test_watched_can_be_left():
+    going = watched(steps(), file=io.StringIO())
+    assert next(going) == (0.0, "nothing")
+    going.close()
