@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 
 import numpy as np
+import psutil
 from threadpoolctl import ThreadpoolController
 
 
@@ -76,6 +78,23 @@ def synchronise(device):
     """Wait until the device has done all that was asked of it; nothing to wait for on a CPU."""
     if device == "gpu":
         array_module("gpu").cuda.get_current_stream().synchronize()
+
+
+CGROUPS = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))     # v2, v1
+
+
+def free_memory(device="cpu"):
+    """Bytes that this process may still allocate there: what the machine has left, and within a container's limit."""
+    if device == "gpu":
+        return int(array_module("gpu").cuda.runtime.memGetInfo()[0])
+    free = psutil.virtual_memory().available
+    for limit, used in CGROUPS:
+        try:
+            limit, used = ((Path("/sys/fs/cgroup") / name).read_text() for name in (limit, used))
+            free = min(free, int(limit) - int(used))
+        except (OSError, ValueError):           # no such limit
+            pass
+    return max(free, 0)
 
 
 @functools.cache

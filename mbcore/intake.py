@@ -52,6 +52,16 @@ def checked_mean_in(mean_in):
     return tuple(dict.fromkeys(places))
 
 
+def check_parameters(name, arrays, shapes):
+    """Finite real numbers for each parameter and nothing else; `name` is the argument they came by."""
+    found = {key: a.shape for key, a in arrays.items()}
+    if found != shapes:
+        raise ValueError(f"{name}: expected an array for each parameter, of shapes {shapes}; got {found}")
+    for key, a in arrays.items():
+        if a.dtype.kind not in "iuf" or not np.isfinite(a).all():
+            raise ValueError(f"{name}: expected finite real numbers in {key}, got {a.dtype}{', inf or nan among them' if a.dtype.kind == 'f' else ''}")
+
+
 def check_names(inputs, wanted, parameters):
     """Exactly the inputs that are wanted, and no parameter among them."""
     for name in inputs:

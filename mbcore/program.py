@@ -7,16 +7,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from zipfile import is_zipfile
 
 import numpy as np
 
 from . import intake
-from .backend import array_module
+from .backend import array_module, free_memory, to_cpu
 from .binding import Binder, Memory
 from .contraction import Operand, aligned
 from .derivatives import Accumulate, backward, per_example
 from .graph import Map, Term
 from .notation import Ref
+
+
+LARGE = 2**24       # entries of all named arrays together, from which on it is counted beforehand what a program needs
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class Program:
         self.mean_in = intake.checked_mean_in(mean_in)
         self.xp = np if _dry else array_module(device)
         self._memory = Memory(self.xp, self.sizes, self.dtype, _dry)
+        if not _dry:
+            self._refuse_what_does_not_fit()
         if _params:
             self._memory.flat.update(_params)
         self.params = {name: self._memory.view(name, i, self.sizes) for name, i in graph.roles.parameters.items()}
@@ -145,6 +151,23 @@ class Program:
             raise ValueError(f"resized: expected the batch index alone ({self.graph.batch}=...), got {', '.join(sizes) or 'nothing'}")
         flat = {name: self._memory.flat[name] for name in self.params}
         return Program(self.graph, {**self.sizes, **sizes}, self.device, self.dtype, self.mean_in, _params=flat)
+
+    def save(self, path):
+        """Write the parameters to an NPZ file, an array by its name each; `numpy.load` reads it as well."""
+        with open(path, "wb") as file:          # a file, because NumPy would append .npz to a path
+            np.savez(file, **{name: to_cpu(p) for name, p in self.params.items()})
+
+    def load(self, path):
+        """Read the parameters from what `save` wrote; all are checked before the first is set. Returns the program."""
+        if not is_zipfile(path):
+            raise ValueError(f"path: expected an NPZ file with the parameters, {path} is none")
+        with np.load(path) as file:
+            found = {name: file[name] for name in file.files}
+        intake.check_parameters("path", found, {name: p.shape for name, p in self.params.items()})
+        for name, p in self.params.items():
+            p[...] = self.xp.asarray(found[name], dtype=self.dtype)
+        self._state = "new"
+        return self
 
     # ------------------------------------------------------------------ one example at a time
 
@@ -262,6 +285,17 @@ class Program:
     def _spread(self, lr):
         """lr[r] with an axis for each other index of L."""
         return lr if isinstance(lr, float) else self.xp.asarray(lr.reshape(*lr.shape, *[1] * (len(self.graph.shapes["L"]) - lr.ndim)))
+
+    def _refuse_what_does_not_fit(self):
+        """MemoryError before anything is allocated. Small programs are let through uncounted: counting takes as long as binding."""
+        entries = sum(prod(self.sizes[i] for i in indices) for indices in self.graph.shapes.values())
+        if entries < LARGE:
+            return
+        needed = Program(self.graph, self.sizes, dtype=self.dtype, mean_in=self.mean_in, _dry=True).nbytes
+        free = free_memory(self.device)
+        if needed > free:
+            sizes = ", ".join(f"{i}={n}" for i, n in self.sizes.items())
+            raise MemoryError(f"{sizes}: the arrays would need {needed:,} bytes, and {free:,} are free on the {self.device}")
 
     def _batch_size(self):
         return self._plan.sizes[self.graph.batch] if self.graph.batch else 1

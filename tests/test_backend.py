@@ -143,3 +143,15 @@ def test_one_blas_thread_restores(raises):
         except KeyError:
             pass
         assert blas_threads() == before
+
+
+def test_free_memory_is_within_the_machine_and_the_container(monkeypatch, tmp_path):
+    from mbcore import backend
+    free = backend.free_memory()
+    assert 0 < free <= backend.psutil.virtual_memory().total
+    for limit, used, expected in (("5000", "2000", 3000), ("max", "2000", None), ("1000", "2000", 0)):
+        (tmp_path / "memory.max").write_text(limit)
+        (tmp_path / "memory.current").write_text(used)
+        monkeypatch.setattr(backend, "CGROUPS", ((tmp_path / "memory.max", tmp_path / "memory.current"),))
+        found = backend.free_memory()
+        assert found == expected if expected is not None else found > 10**6

@@ -235,3 +235,39 @@ def test_replicas_gradients_are_each_its_own():
         one.backward()
         for name in one.grads:
             assert_allclose(many.grads[name][k], one.grads[name], rtol=1e-12, atol=1e-15)
+
+
+# ---------------------------------------------------------------- parameters in a file, and memory
+
+
+def test_parameters_come_back_from_a_file(tmp_path):
+    one, other = (mb.equations(USUAL).with_index("b").compile(b=4, i=5, j=3, y=2).init(np.random.default_rng(k)) for k in (1, 2))
+    one.save(tmp_path / "net")
+    assert other.load(tmp_path / "net") is other
+    assert all(np.array_equal(one.params[n], other.params[n]) for n in one.params)
+    with np.load(tmp_path / "net") as file:
+        assert set(file.files) == {"W0", "C0", "W1", "C1"}
+
+
+@pytest.mark.parametrize("wrong, said", [
+    (lambda p: {**p, "W0": p["W0"][:1]}, "expected an array for each parameter, of shapes"),
+    (lambda p: {n: a for n, a in p.items() if n != "C1"}, "expected an array for each parameter"),
+    (lambda p: {**p, "E": p["C0"]}, "expected an array for each parameter"),
+    (lambda p: {**p, "C1": p["C1"] + np.nan}, "expected finite real numbers in C1"),
+    (lambda p: {**p, "C1": p["C1"] + 1j}, "expected finite real numbers in C1, got complex")])
+def test_a_wrong_file_changes_nothing(tmp_path, wrong, said):
+    net = mb.equations(USUAL).with_index("b").compile(b=4, i=5, j=3, y=2).init(np.random.default_rng(1))
+    before = {n: p.copy() for n, p in net.params.items()}
+    np.savez(tmp_path / "p.npz", **wrong(before))
+    with pytest.raises(ValueError, match=f"^path: {said}"):
+        net.load(tmp_path / "p.npz")
+    (tmp_path / "text").write_text("W0 = 1")
+    with pytest.raises(ValueError, match="^path: expected an NPZ file"):
+        net.load(tmp_path / "text")
+    assert all(np.array_equal(before[n], p) for n, p in net.params.items())
+
+
+def test_what_does_not_fit_is_refused_before_it_is_allocated():
+    batch, sizes = mb.equations(USUAL).with_index("b"), dict(b=10**9, i=1000, j=1000, y=10)
+    with pytest.raises(MemoryError, match=f"b=1000000000.*would need {batch.nbytes(**sizes):,} bytes, and .* are free on the cpu"):
+        batch.compile(**sizes)

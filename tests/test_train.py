@@ -10,7 +10,7 @@ from models import USUAL
 import mbcore as mb
 from mbcore.data import batches, digits
 from mbcore.optim import SGD, Adam, Momentum
-from mbcore.train import Record, accumulated, train, training
+from mbcore.train import Record, accumulated, accuracy, predicted, train, training
 
 BATCH = mb.equations(USUAL).with_index("b")
 
@@ -179,3 +179,72 @@ def test_a_rule_that_is_sgd_trains_as_none_does(data, rule):
 def test_other_rules_learn(data, rule, lr):
     record = train(net(), data, lr, 5, rng(), rule=rule)
     assert record.loss[-1] < record.loss[0] / 2
+
+
+# ---------------------------------------------------------------- stop and resume
+
+
+@pytest.mark.parametrize("rule", [lambda: None, Momentum, Adam])
+@pytest.mark.parametrize("looks", [1, 4, 9])
+def test_a_stopped_run_goes_on_from_its_file(data, tmp_path, rule, looks):
+    """Stopped after each look by forgetting everything but the file, the run ends as if it had never been stopped."""
+    path, seen = tmp_path / "run.npz", []
+    arguments = dict(lr=0.1, epochs=2, looks=9, compute=None)
+    whole_net = net()
+    whole = train(whole_net, data, rng=rng(), rule=rule(), **arguments)
+    going = training(net(), data, rng=rng(), rule=rule(), saved=path, **arguments)
+    for _, (_, record) in zip(range(looks), going):
+        seen.append(record.steps[-1])
+    other = net(seed=7)                                          # its parameters must come from the file
+    going = list(training(other, data, rng=rng(), rule=rule(), saved=path, **arguments))
+    assert going[0][1].steps[-1] == seen[-1]
+    record = going[-1][1]
+    np.testing.assert_array_equal(record.loss, whole.loss)
+    np.testing.assert_array_equal(record.steps, whole.steps)
+    assert (np.diff(record.seconds) > 0).all()
+    for name, p in whole_net.params.items():
+        np.testing.assert_array_equal(other.params[name], p)
+
+
+def test_a_finished_run_is_only_read(data, tmp_path):
+    first = train(net(), data, 0.1, 1, rng(), saved=tmp_path / "run")
+    again = train(net(seed=5), data, 0.1, 1, rng(), saved=tmp_path / "run")
+    np.testing.assert_array_equal(first.loss, again.loss)
+    np.testing.assert_array_equal(first.seconds, again.seconds)
+
+
+def test_replicas_go_on_too(data, tmp_path):
+    eq = BATCH.with_index("r", parameters=True)
+    make = lambda: eq.compile(r=3, b=8, i=4, j=6, y=3).init(np.random.default_rng(1))
+    whole = train(make(), data, np.array([0.1, 0.3, 0.5]), 2, rng())
+    for _, _ in zip(range(3), training(make(), data, np.array([0.1, 0.3, 0.5]), 2, rng(), saved=tmp_path / "run")):
+        pass
+    np.testing.assert_array_equal(train(make(), data, np.array([0.1, 0.3, 0.5]), 2, rng(), saved=tmp_path / "run").loss, whole.loss)
+
+
+@pytest.mark.parametrize("change", [dict(lr=0.2), dict(epochs=3), dict(looks=5), dict(rng=np.random.default_rng(9)), dict(rule=Adam())])
+def test_another_run_is_refused_and_nothing_is_changed(data, tmp_path, change):
+    arguments = dict(lr=0.1, epochs=2, looks=9, rng=rng(), rule=None)
+    train(net(), data, saved=tmp_path / "run", **arguments)
+    other = net(seed=3)
+    before = {name: p.copy() for name, p in other.params.items()}
+    with pytest.raises(ValueError, match="^saved: .* holds another run"):
+        train(other, data, saved=tmp_path / "run", **{**arguments, **change})
+    assert all(np.array_equal(before[name], p) for name, p in other.params.items())
+
+
+# ---------------------------------------------------------------- prediction
+
+
+def test_predictions_are_the_largest_scores(data):
+    program = net()
+    train(program, data, 1.0, 20, rng())
+    s = program.resized(b=70).evaluate("s", x=np.concatenate([data.x_train, data.x_test]))
+    np.testing.assert_array_equal(predicted(program, data.x_test), s[50:].argmax(axis=1))
+    np.testing.assert_array_equal(predicted(program, data.x_test[:5]), s[50:55].argmax(axis=1))
+    assert accuracy(program, data.x_test, data.target_test) == np.mean(s[50:].argmax(axis=1) == data.target_test) > 0.5
+
+
+def test_replicas_have_an_accuracy_each(data):
+    program = BATCH.with_index("r", parameters=True).compile(r=3, b=20, i=4, j=6, y=3).init(np.random.default_rng(1))
+    assert predicted(program, data.x_test).shape == (3, 20) and accuracy(program, data.x_test, data.target_test).shape == (3,)
