@@ -19,8 +19,14 @@ def last(running):
 
 
 def watched(running, what="", file=None):
-    """The same steps, passed on, with one line on a terminal (standard error by default) that tells how far they are."""
+    """The same steps, passed on, with one line on a terminal (standard error by default) that tells how far they are.
+
+    Where it is no terminal, as in a notebook or a log, nothing is written.
+    """
     file = file or sys.stderr
+    if not file.isatty():
+        yield from running
+        return
     start, due = time.perf_counter(), 0.0
     for fraction, result in running:
         now = time.perf_counter() - start

@@ -1,29 +1,16 @@
 """The experiments' verdicts: they stand over other seeds, and turn when what they look at is broken."""
 
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
+from verdicts import labels, stand
 
 import mbcore as mb
 from mbcore import kernels
 from mbcore.experiments import batch_index, models, one_picture, two_meanings, vector_operations
 from mbcore.experiments.verdict import LABELS, Verdict
 from mbcore.program import Program
-
-SEEDS = (1, 2, 3, 4, 5)
-
-
-def labels(result):
-    return {v.claim: v.label for v in result.verdicts}
-
-
-def stand(run, config):
-    """The claims whose label is the default seed's in at least 4 of 5 other seeds."""
-    first = labels(run(config))
-    others = [labels(run(replace(config, seed=seed))) for seed in SEEDS]
-    return {claim: label for claim, label in first.items() if sum(o[claim] == label for o in others) >= 4}
-
 
 # ---------------------------------------------------------------- T1 T4 T5 T6
 

@@ -11,12 +11,17 @@ def steps():
     yield 1.0, "all"
 
 
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
 def test_last_is_the_whole_result():
     assert last(steps()) == "all"
 
 
 def test_watched_passes_on_and_tells():
-    told = io.StringIO()
+    told = Terminal()
     assert list(watched(steps(), "Training", told)) == list(steps())
     lines = told.getvalue().split("\r")
     assert lines[1].startswith("Training [....................]   0 %") and "[####################] 100 %" in lines[-1]
@@ -24,6 +29,11 @@ def test_watched_passes_on_and_tells():
 
 
 def test_watched_can_be_left():
-    going = watched(steps(), file=io.StringIO())
+    going = watched(steps(), file=Terminal())
     assert next(going) == (0.0, "nothing")
     going.close()
+
+
+def test_a_log_is_left_alone():
+    log = io.StringIO()
+    assert list(watched(steps(), "Training", log)) == list(steps()) and log.getvalue() == ""

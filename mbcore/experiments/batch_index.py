@@ -9,6 +9,8 @@ import numpy as np
 from .models import SLIDES
 from .verdict import Verdict
 
+CLAIMS = ("T1", "T4", "T5", "T6")
+
 
 @dataclass(frozen=True)
 class Config:
@@ -18,6 +20,9 @@ class Config:
     y: int = 4
     lr: float = 0.5
     seed: int = 0
+
+
+SMALL = Config()        # quick as it is
 
 
 @dataclass(frozen=True)

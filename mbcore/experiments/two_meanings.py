@@ -15,6 +15,8 @@ from ..train import accumulated
 from .models import MLP
 from .verdict import Verdict
 
+CLAIMS = ("Q7",)
+
 
 @dataclass(frozen=True)
 class Config:
@@ -22,6 +24,9 @@ class Config:
     draws: int = 400
     j: int = 16
     seed: int = 0
+
+
+SMALL = Config()        # quick as it is
 
 
 @dataclass(frozen=True)

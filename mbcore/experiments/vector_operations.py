@@ -19,6 +19,8 @@ from .verdict import Verdict
 
 LARGEST = 1024          # the largest batch that `cost` measures
 
+CLAIMS = ("T2",)
+
 
 @dataclass(frozen=True)
 class Config:
@@ -26,6 +28,9 @@ class Config:
     B: int = 256
     repeats: int = 15
     seed: int = 0
+
+
+SMALL = Config()        # quick as it is
 
 
 @dataclass(frozen=True)

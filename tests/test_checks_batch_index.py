@@ -5,7 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from mbcore import checks
+from mbcore.checks import batch_index as checks
+from mbcore.checks.feedback import Feedback
 
 
 def sigma(z):
@@ -117,7 +118,7 @@ def test_a_misconception_gets_its_sentence(solution, sentence):
 
 @pytest.mark.parametrize("sentence", checks.LAYER)
 def test_every_row_of_the_table_is_reached(sentence):
-    assert checks.layer(checks.LAYER[sentence]) == checks.Feedback(False, sentence)
+    assert checks.layer(checks.LAYER[sentence]) == Feedback(False, sentence)
     assert sum(re.match(s, sentence) is not None for _, s in WRITTEN) == 1
 
 
@@ -132,7 +133,7 @@ def silently_wrong_when_not_square(x, W0, C0):
 @pytest.mark.parametrize("solution", [fails_when_not_square, silently_wrong_when_not_square])
 def test_right_only_while_sizes_agree(solution):
     answer = checks.layer(solution)
-    assert not answer.right and "right when B = I = J = 4, but not when B = 5" in answer.because
+    assert not answer.right and "right when B = 4, I = 4, J = 4, but not when B = 5" in answer.because
 
 
 ODD = {"not a function": 3, "None": None, "a string": "h", "an array": np.ones(3)}

@@ -1,35 +1,12 @@
-"""The exercises' checks. Each knows the usual misconceptions and the wrong answer that each of them produces."""
+"""Lesson 01: a batched layer, who gets the letter b, and the trap where B = J."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from .equations import equations
+from ..equations import equations
+from .feedback import Case, Feedback, as_set, function
 
-
-@dataclass(frozen=True)
-class Feedback:
-    """What a check answers; shown as its sentence."""
-
-    right: bool
-    because: str
-
-    def __repr__(self):
-        return f"{'Right' if self.right else 'Not yet'}: {self.because}"
-
-
-def _as_set(answer, kind=object):
-    """The answer as a set of things of that kind, or None."""
-    try:
-        found = None if isinstance(answer, str) else set(answer)
-    except TypeError:                           # no iterable, or one of lists
-        return None
-    return found if found is not None and all(isinstance(part, kind) for part in found) else None
-
-
-# ------------------------------------------------------------------ lesson 01
 
 def _sigma(z):
     return 1 / (1 + np.exp(-z))
@@ -83,60 +60,15 @@ LAYER = {                                       # misconception -> the h[b,j] th
 
 def layer(solution):
     """Check a function (x[b,i], W0[j,i], C0[j]) -> h[b,j] = sigmoid(sum_i W0[j,i] x[b,i] - C0[j])."""
-    if not callable(solution):
-        return Feedback(False, f"expected a function of x, W0 and C0, got {type(solution).__name__}.")
-    square, oblong, single = (_layer_case(*sizes) for sizes in ((4, 4, 4), (5, 3, 4), (1, 3, 4)))
-    told, error = _outcome(solution, square)        # a square case runs for most mistakes, so it can tell them apart
-    if error:
-        return Feedback(False, f"your function stopped with {error}.")
-    if told is None:
-        return Feedback(False, "your function returns nothing; end it with return h.")
-    for misconception, wrong in LAYER.items():
-        if _equal(told, wrong(*square)):
-            return Feedback(False, misconception)
-    shape = _shape(told)
-    if shape is not None and shape != (4, 4):
-        return Feedback(False, f"your result has the shape {shape}; for B = 4 and J = 4 it must be [b,j], (4, 4).")
-    if not _equal(told, _layer(*square)):
-        return Feedback(False, "the numbers differ, and not in a way this check knows. Compare with the two loops above, at B = 1.")
-    for case in (oblong, single):
-        told, error = _outcome(solution, case)
-        if error or not _equal(told, _layer(*case)):
-            B, I, J = len(case[0]), case[0].shape[1], len(case[2])
-            return Feedback(False, f"right when B = I = J = 4, but not when B = {B}, I = {I}, J = {J}"
-                            f"{f' ({error})' if error else ''}. Something broadcasts only while sizes agree.")
-    return Feedback(True, "h[b,j] agrees for every b and j, at B = 5, at B = 1, and where B = J.")
+    return function(solution, _layer, LAYER, [_layer_case(*sizes) for sizes in ((4, 4, 4), (5, 3, 4), (1, 3, 4))],
+                    takes="x, W0 and C0", returns="h[b,j]",
+                    praise="h[b,j] agrees for every b and j, at B = 5, at B = 1, and where B = J.",
+                    hint="Compare with the two loops above, at B = 1.")
 
 
 def _layer_case(B, I, J):
     rng = np.random.default_rng(7)
-    return rng.normal(size=(B, I)), rng.normal(size=(J, I)), rng.normal(size=J)
-
-
-def _outcome(solution, case):
-    """(what it returned, None) or (None, the error in words); the solution gets copies."""
-    try:
-        return solution(*(a.copy() for a in case)), None
-    except Exception as error:                      # a student's function may raise anything
-        return None, f"{type(error).__name__}: {error}"
-
-
-def _shape(a):
-    try:
-        return np.shape(a)
-    except ValueError:                              # a ragged list
-        return None
-
-
-def _equal(a, b):
-    try:
-        a = np.asarray(a)
-        a = a.astype(float) if a.dtype.kind in "biuf" else a
-    except (TypeError, ValueError):
-        return False
-    if a.dtype != float:
-        return False
-    return a.shape == b.shape and np.allclose(a, b, atol=1e-6)
+    return Case({"B": B, "I": I, "J": J}, (rng.normal(size=(B, I)), rng.normal(size=(J, I)), rng.normal(size=J)))
 
 
 REGULARISED = equations("""
@@ -153,7 +85,7 @@ def who_gets_b(answer):
     batch = REGULARISED.with_index("b", shared="lam")
     every = {**batch.inputs, **batch.computed, **batch.parameters}
     right = {name for name, indices in every.items() if "b" in indices}
-    answer, given = _as_set(answer), answer
+    answer, given = as_set(answer), answer
     if answer is None:
         return Feedback(False, f"expected a set of names such as {{'x', 'h'}}, got {given!r}.")
     unknown = sorted(map(str, answer - set(every)))
@@ -181,7 +113,7 @@ def who_gets_b(answer):
 
 def silent_trap(answer, J=32, largest=64):
     """Check a set of batch sizes up to `largest`: those where x @ W0.T - C0[:, None] raises nothing, though it is wrong."""
-    answer, given = _as_set({answer} if isinstance(answer, int) else answer, (int, np.integer)), answer
+    answer, given = as_set({answer} if isinstance(answer, int) else answer, (int, np.integer)), answer
     if answer is None:
         return Feedback(False, f"expected a set of batch sizes such as {{1, 2}}, got {given!r}.")
     silent = {B for B in range(1, largest + 1) if _trap_runs(B, J)}
