@@ -50,10 +50,10 @@ def function(solution, right, wrong, cases, takes, returns, praise, hint):
         if equal(told, produced(*first.arguments)):
             return Feedback(False, misconception)
     expected = right(*first.arguments)
-    shape, wanted = _shape(told), _shape(expected)
-    if shape is not None and shape != wanted:
-        return Feedback(False, f"your result has the shape {shape}; for {first} it must be {returns}, {wanted}.")
     if not equal(told, expected):
+        shape, wanted = _shape(told), _shape(expected)
+        if shape is not None and shape != wanted:
+            return Feedback(False, f"your result has the shape {shape}; for {first} it must be {returns}, {wanted}.")
         return Feedback(False, f"the numbers differ, and not in a way this check knows. {hint}")
     for case in others:
         told, error = _outcome(solution, case)
@@ -67,7 +67,7 @@ def number(answer, right, wrong, praise, hint, rtol=0.02, expected="a number"):
     """Check a number. wrong: misconception -> the number that it produces; rtol: how near is near enough, relative."""
     if isinstance(answer, bool) or not isinstance(answer, (Real, np.number)) or not isfinite(answer):
         return Feedback(False, f"expected {expected}, got {answer!r}.")
-    near = lambda value: abs(answer - value) <= rtol * abs(value)
+    near = lambda value: isfinite(value) and abs(answer - value) <= rtol * abs(value)
     if near(right):
         return Feedback(True, praise)
     for misconception, produced in wrong.items():
