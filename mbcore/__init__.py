@@ -4,5 +4,6 @@ from .backend import gpu_available, to_cpu, to_gpu, xp_of
 from .equations import Equations, equations
 from .notation import NotationError
 from .program import Program
+from .verdicts import verdicts
 
-__all__ = ["Equations", "NotationError", "Program", "equations", "gpu_available", "to_cpu", "to_gpu", "xp_of"]
+__all__ = ["Equations", "NotationError", "Program", "equations", "gpu_available", "to_cpu", "to_gpu", "verdicts", "xp_of"]

@@ -1,0 +1,61 @@
+"""All claims of the sources are answered, each by one experiment, and the table says so."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import mbcore as mb
+from mbcore.experiments.verdict import LABELS
+from mbcore.verdicts import LESSONS, claims, judging, modules
+
+ROOT = Path(__file__).parents[1]
+IDS = [f"{source}{k}" for source, count in (("T", 11), ("Q", 9), ("N", 7), ("F", 4), ("B", 6)) for k in range(1, count + 1)]
+
+
+def test_every_claim_has_one_experiment():
+    assert list(claims()) == IDS
+    assert sum(len(module.CLAIMS) for module in modules().values()) == len(IDS)
+
+
+def test_every_experiment_is_listed():
+    files = {path.stem for path in (ROOT / "mbcore" / "experiments").glob("*.py")}
+    without_claims = {"__init__", "verdict", "models", "one_picture"}
+    assert files - without_claims - set(LESSONS) <= HELPERS and set(LESSONS) <= files
+
+
+HELPERS = set()         # files that experiments share
+
+
+def test_lessons_are_named_as_in_the_readme():
+    table = re.findall(r"^\| (\d\d) \| ", (ROOT / "README.md").read_text(encoding="utf-8"), re.M)
+    assert {lesson[:2] for lesson in LESSONS.values()} <= set(table)
+
+
+@pytest.fixture(scope="module")
+def found():
+    return mb.verdicts("T4", "T1", "Q7")
+
+
+def test_verdicts_come_in_the_sources_order(found):
+    assert list(found) == ["T1", "T4", "Q7"] and len(found) == 3
+    assert str(found) == "\n".join(str(found[claim]) for claim in found)
+    assert all(found[claim].label in LABELS for claim in found)
+
+
+def test_verdicts_link_to_their_lessons(found):
+    rows = found._repr_markdown_().splitlines()
+    assert len(rows) == 5 and all(row.endswith("| [01](01_the_batch_index.ipynb) |") for row in rows[2:])
+
+
+def test_each_experiment_is_run_once(monkeypatch):
+    from mbcore.experiments import batch_index
+    runs, run = [], batch_index.run
+    monkeypatch.setattr(batch_index, "run", lambda config: runs.append(config) or run(config))
+    steps = list(judging("T1", "T4", "T5"))
+    assert runs == [batch_index.SMALL] and steps[-1][0] == 1 and list(steps[-1][1]) == ["T1", "T4", "T5"]
+
+
+def test_an_unknown_claim_is_refused():
+    with pytest.raises(ValueError, match="^claim: expected one of T1, T2.*, got 'T99'"):
+        mb.verdicts("T99")
