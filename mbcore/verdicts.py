@@ -67,7 +67,7 @@ def judging(*wanted):
     needed = list(dict.fromkeys(answered_by[claim] for claim in wanted))
     for done, name in enumerate(needed, 1):
         module = modules()[name]
-        found.update({v.claim: (v, LESSONS[name]) for v in module.run(module.SMALL).verdicts})
+        found.update({v.claim: (v, LESSONS[name]) for v in module.run(module.SMALL).verdicts if v.claim in module.CLAIMS})
         yield done / len(needed), Verdicts({claim: found[claim] for claim in answered_by if claim in found and claim in wanted})
 
 

@@ -1,0 +1,253 @@
+"""What this machine does: seconds of a step against batch size, bytes, and copies.
+
+Everything that is timed runs on one BLAS thread, as `train` runs its steps, and a device is waited for before the clock is
+read. What a machine that is not here did comes from a recording, with its name and date, or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter, process_time
+
+import numpy as np
+from scipy.special import bdtr, stdtrit
+
+from .backend import array_module, free_memory, one_blas_thread, synchronise, to_gpu
+from .progress import last
+
+LEVEL = 0.95            # of every interval here
+RECORDINGS = Path(__file__).parent / "recordings"
+
+# ------------------------------------------------------------------ time
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """Seconds of one step at each batch size, measured in turns, so that a change of the machine's speed meets all sizes.
+
+    bursts: [size][round] the median seconds of a step in one burst. quartiles: [size] (25 %, 75 %) of all single steps.
+    own: the share of that time in which this process ran. Well under 1 on a CPU, other work took the rest, and long steps are
+    interrupted more often than short ones.
+    """
+
+    sizes: tuple
+    bursts: tuple
+    quartiles: tuple
+    own: float = 1.0
+
+    @property
+    def seconds(self):
+        """[size] the median over the bursts."""
+        return np.array([np.median(b) for b in self.bursts])
+
+    @property
+    def per_second(self):
+        """[size] examples in a second."""
+        return np.array(self.sizes) / self.seconds
+
+    @property
+    def rounds(self):
+        """[round, size] the bursts of the rounds that every size has been through."""
+        return np.array([b[:min(map(len, self.bursts))] for b in self.bursts]).T
+
+
+def throughput(step, sizes, budget=2.0, device="cpu", rounds=9):
+    """Time step(B), which makes one step on B examples, and yield (fraction done, Throughput so far) after each burst.
+
+    sizes: batch sizes, rising. budget: seconds for all; sizes after the first whose steps are too long for it are left out, and
+    later rounds stop when it is spent; what the caller does between two yields does not count. A burst starts with a step that is
+    not counted, save where one step fills it.
+    A step of another library on a GPU has to wait for its device itself; with device="gpu" CuPy's is waited for.
+    """
+    if not budget > 0 or not rounds >= 2:
+        raise ValueError(f"budget, rounds: expected seconds above 0 and at least two rounds, got {budget!r} and {rounds!r}")
+    sizes, spent, ran = _rising(sizes), 0.0, 0.0
+    took, bursts, quartiles, total = [[] for _ in sizes], [[] for _ in sizes], [()] * len(sizes), len(sizes)
+    seconds = budget / (2 * rounds * total)
+    for turn in range(rounds):
+        for k, B in enumerate(sizes):
+            if turn == 0 and k and min(took[k - 1]) > budget / (8 * rounds):
+                sizes = sizes[:k]
+                break
+            start, started = perf_counter(), process_time()
+            took[k] += (found := _burst(step, B, seconds, device, turn == 0 or bursts[k][0] < seconds, 1 if turn else 3))
+            bursts[k].append(float(np.median(found)))
+            quartiles[k] = tuple(map(float, np.percentile(took[k], (25, 75))))
+            upto, spent, ran = len(sizes) if turn else k + 1, spent + perf_counter() - start, ran + process_time() - started
+            over = turn > 0 and spent > budget or turn == rounds - 1 and k == len(sizes) - 1
+            share = 1.0 if over else min(0.99, max(spent / budget, (turn * total + k + 1) / (rounds * total)))
+            yield share, Throughput(sizes[:upto], tuple(map(tuple, bursts[:upto])), tuple(quartiles[:upto]), min(1.0, ran / spent))
+            if over:
+                return
+
+
+def _rising(sizes):
+    sizes = tuple(sizes)
+    whole = all(isinstance(B, (int, np.integer)) and B >= 1 for B in sizes)
+    if not sizes or not whole or any(b <= a for a, b in zip(sizes, sizes[1:])):
+        raise ValueError(f"sizes: expected rising whole numbers of at least 1, got {sizes!r}")
+    return tuple(map(int, sizes))
+
+
+def _burst(step, B, seconds, device, warm, least):
+    """The seconds of single steps, as many as fit and at least so many."""
+    took = []
+    with one_blas_thread():
+        if warm:
+            step(B)
+        synchronise(device)
+        while len(took) < least or sum(took) < seconds:
+            start = perf_counter()
+            step(B)
+            synchronise(device)
+            took.append(perf_counter() - start)
+    return took
+
+
+def stepper(equations, largest, device="cpu", dtype="float32", seed=0, **sizes):
+    """step(B) for `throughput`: one SGD step of these equations on B <= largest random examples, which lie on the device already."""
+    b, rng = _batch(equations), np.random.default_rng(seed)
+    net = equations.compile(device=device, dtype=dtype, **sizes, **{b: largest}).init(rng)
+    inputs, axes = {}, {name: i.index(b) if b in i else None for name, i in equations.inputs.items()}
+    for name, indices in equations.inputs.items():
+        shape, counts = [net.sizes[i] for i in indices], equations.graph.labels.get(name)
+        drawn = rng.integers(0, min(net.sizes[i] for i in counts), shape) if counts else rng.random(shape, dtype=dtype)
+        inputs[name] = array_module(device).asarray(drawn)
+
+    def step(B):
+        front = {name: a if axes[name] is None else a[(slice(None),) * axes[name] + (slice(B),)] for name, a in inputs.items()}
+        net.step(1e-3, **front)
+    return step
+
+
+def _batch(equations):
+    if equations.graph.batch is None:
+        raise ValueError('equations: expected equations with a batch index; add it by with_index("b")')
+    return equations.graph.batch
+
+
+def ratio_interval(a, b):
+    """(low, high) for the median of a/b over rounds, at least 95 %, from order statistics: no shape is assumed. Needs 6 rounds."""
+    r = np.sort(np.asarray(a, float) / np.asarray(b, float))
+    k = int((bdtr(np.arange(len(r)), len(r), 0.5) <= (1 - LEVEL) / 2).sum())
+    return (float(r[k - 1]), float(r[-k])) if k else (0.0, float("inf"))
+
+
+@dataclass(frozen=True)
+class Line:
+    """t(B) = t0 + B t1, seconds, with 95 % intervals, and the knee t0/t1: the B at which the examples cost as much as the step itself."""
+
+    t0: float
+    t1: float
+    t0_interval: tuple
+    t1_interval: tuple
+    knee: float
+    knee_interval: tuple
+
+
+def fit(B, seconds):
+    """Least squares of relative errors, sum ((t0 + B t1 - t) / t)^2, at 3 batch sizes or more; intervals by Student's t,
+    for the knee by Fieller's theorem (no upper end where t1 may be 0)."""
+    B, t = np.asarray(B, float), np.asarray(seconds, float)
+    if B.shape != t.shape or B.ndim != 1 or len(np.unique(B)) < 3 or not (t > 0).all():
+        raise ValueError(f"B, seconds: expected at least 3 different batch sizes and as many positive times, got {B} and {t}")
+    A = np.stack([1 / t, B / t], axis=1)
+    t0, t1 = np.linalg.lstsq(A, np.ones(len(t)), rcond=None)[0]
+    V = np.linalg.inv(A.T @ A) * float(((A @ (t0, t1) - 1) ** 2).sum()) / (len(t) - 2)
+    q = float(stdtrit(len(t) - 2, (1 + LEVEL) / 2))
+    t0, t1, e0, e1 = float(t0), float(t1), q * float(V[0, 0]) ** 0.5, q * float(V[1, 1]) ** 0.5
+    knee = max(t0, 0.0) / t1 if t1 > 0 else float("inf")
+    return Line(t0, t1, (t0 - e0, t0 + e0), (t1 - e1, t1 + e1), knee, _fieller(t0, t1, q * q * V))
+
+
+def _fieller(t0, t1, V):
+    """All k >= 0 with (t0 - k t1)^2 <= V00 - 2 k V01 + k^2 V11."""
+    a, b, c = (float(v) for v in (t1 * t1 - V[1, 1], t0 * t1 - V[0, 1], t0 * t0 - V[0, 0]))
+    if a <= 0 or t1 <= 0:
+        return 0.0, float("inf")
+    root = max(b * b - a * c, 0) ** 0.5
+    return max(0.0, (b - root) / a), max(0.0, (b + root) / a)
+
+
+# ------------------------------------------------------------------ memory
+
+
+def largest_batch(equations, free=None, device="cpu", dtype="float32", **sizes):
+    """The largest batch whose program fits into `free` bytes (default: what the device has free now); 0 when not even one
+    example does. Nothing is allocated. From B = 2 on the bytes are a + B c, as every array has the batch index once or not at all."""
+    b, free = _batch(equations), free_memory(device) if free is None else free
+    one, two, three = (equations.nbytes(dtype, **sizes, **{b: B}) for B in (1, 2, 3))
+    return 2 + (free - two) // (three - two) if two <= free else int(one <= free)
+
+
+def peak_bytes(call, device="cpu"):
+    """The most bytes that call() holds at once, on top of what was there: of NumPy and Python (cpu), of CuPy's pool (gpu)."""
+    if device == "gpu":
+        pool = array_module("gpu").get_default_memory_pool()
+        pool.free_all_blocks()
+        before = pool.total_bytes()             # the pool keeps what is freed, so it grows to the peak, in its own blocks
+        kept = call()
+        synchronise("gpu")
+        found = pool.total_bytes() - before
+        del kept                                # what call returns lives until we have looked
+        return found
+    ours = not tracemalloc.is_tracing()
+    if ours:
+        tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        call()
+        return tracemalloc.get_traced_memory()[1] - before      # the peak does not sink when what call returns is dropped
+    finally:
+        if ours:
+            tracemalloc.stop()
+
+
+def copier(largest, device="cpu"):
+    """copy(n) for `throughput`: bring n <= largest bytes to the device; on the CPU, copy them to another place in memory."""
+    host, out = np.ones(largest, np.uint8), np.ones(largest, np.uint8)
+    if device == "gpu":
+        return lambda n: to_gpu(host[:n])
+    return lambda n: np.copyto(out[:n], host[:n])
+
+
+def transfer(nbytes, device="cpu", budget=0.2):
+    """Throughput of bringing nbytes from host memory to the device, or of a plain copy on the CPU; per_second is in bytes."""
+    return last(throughput(copier(nbytes, device), (nbytes,), budget, device))
+
+
+# ------------------------------------------------------------------ other machines
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a machine did that is not here. machine and date are shown wherever the numbers are."""
+
+    machine: str
+    date: str
+    measured: dict              # name -> Throughput
+
+
+def record(name, machine, date, **measured):
+    """Write Throughputs as the recording `name`; returns the path."""
+    RECORDINGS.mkdir(exist_ok=True)
+    rows = {key: {"sizes": t.sizes, "bursts": t.bursts, "quartiles": t.quartiles, "own": t.own} for key, t in measured.items()}
+    path = RECORDINGS / f"{name}.json"
+    path.write_text(json.dumps({"machine": machine, "date": date, "measured": rows}), encoding="utf-8")
+    return path
+
+
+def recording(name):
+    """The Recording of that name, or None: then there is no recording, and whoever shows it has to say so."""
+    path = RECORDINGS / f"{name}.json"
+    if not path.is_file():
+        return None
+    found, deep = json.loads(path.read_text(encoding="utf-8")), lambda rows: tuple(map(tuple, rows))
+    if not found.get("machine") or not found.get("date"):
+        raise ValueError(f"{path.name}: expected the machine and the date, got {found.get('machine')!r} and {found.get('date')!r}")
+    back = lambda t: Throughput(tuple(t["sizes"]), deep(t["bursts"]), deep(t["quartiles"]), t["own"])
+    return Recording(found["machine"], found["date"], {key: back(t) for key, t in found["measured"].items()})
