@@ -1,0 +1,73 @@
+"""Eight predictions: kept in a file, given back beside the verdicts; and the form that writes them."""
+
+import json
+
+import pytest
+
+from mbcore.experiments.verdict import LABELS, Verdict
+from mbcore.panels.predictions import PredictionForm
+from mbcore.predictions import QUESTIONS, Predictions, returned
+from mbcore.verdicts import claims
+
+
+def test_questions_have_a_claim_and_their_answers_are_choices():
+    assert len(QUESTIONS) == 8
+    for question in QUESTIONS:
+        assert question.claim in claims() and set(question.right) <= set(LABELS) and len(question.right) > 0
+        assert set(question.right.values()) <= set(question.choices) and len(set(question.choices)) == len(question.choices) > 1
+
+
+def test_choices_are_kept(tmp_path):
+    path = tmp_path / "p.json"
+    Predictions(path).make(3, "not divided by B")
+    Predictions(path).make(1, "doubles")
+    Predictions(path).make(1, "halves")
+    assert Predictions(path).made == {1: "halves", 3: "not divided by B"}
+    assert [f.name for f in tmp_path.iterdir()] == ["p.json"]
+
+
+@pytest.mark.parametrize("number, choice, named", [(0, "doubles", "number"), (9, "doubles", "number"), ("1", "doubles", "number"), (1, "grows", "choice")])
+def test_what_is_no_choice_is_refused_and_not_kept(tmp_path, number, choice, named):
+    predictions = Predictions(tmp_path / "p.json")
+    with pytest.raises(ValueError, match=f"^{named}: expected"):
+        predictions.make(number, choice)
+    assert not predictions.made and not predictions.path.exists()
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{", '{"x": "doubles"}', '{"1": "a word"}', '{"99": "doubles"}'])
+def test_another_file_is_refused_and_left(tmp_path, text):
+    path = tmp_path / "p.json"
+    path.write_text(text)
+    with pytest.raises(ValueError):
+        Predictions(path)
+    assert path.read_text() == text
+
+
+def verdicts(label):
+    return {question.claim: Verdict(question.claim, label, "because.") for question in QUESTIONS}
+
+
+def test_predictions_are_returned(tmp_path):
+    predictions = Predictions(tmp_path / "p.json")
+    predictions.make(1, "stays as it is")
+    predictions.make(5, "grows")
+    rows = returned(predictions, verdicts("holds"))
+    assert [row.agrees for row in rows] == [True, None, None, None, False, None, None, None]
+    assert rows[0].found == "stays as it is" and rows[0].verdict.claim == "T5" and rows[1].predicted is None
+    assert [row.agrees for row in returned(predictions, verdicts("not measured here"))] == [None] * 8
+
+
+def test_the_form_writes_what_is_chosen(tmp_path):
+    form = PredictionForm(tmp_path / "p.json")
+    assert form.reading.startswith("0 of 8") and not (tmp_path / "p.json").exists()
+    form.choices[3].value = "one step of 10"
+    assert json.loads((tmp_path / "p.json").read_text()) == {"4": "one step of 10"}
+    assert form.reading.startswith("1 of 8") and "1 of 8" in form._line.value
+    again = PredictionForm(tmp_path / "p.json")
+    assert again.choices[3].value == "one step of 10" and all(c.value is None for k, c in enumerate(again.choices) if k != 3)
+
+
+def test_the_form_can_be_read_without_its_widget(tmp_path):
+    form = PredictionForm(tmp_path / "p.json")
+    text = form._repr_mimebundle_()["text/plain"]
+    assert all(question.text in text for question in QUESTIONS) and all(c.description for c in form.choices)
