@@ -45,6 +45,8 @@ def checked_sizes(graph, sizes):
 
 
 def checked_mean_in(mean_in):
+    if not isinstance(mean_in, (str, tuple, list, set)):
+        raise TypeError(f"mean_in: expected places among {', '.join(MEAN_IN)}, got {mean_in!r}")
     places = (mean_in,) if isinstance(mean_in, str) else tuple(mean_in)
     for place in places:
         if place not in MEAN_IN:

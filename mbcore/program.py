@@ -134,7 +134,7 @@ class Program:
 
     def evaluate(self, name, **inputs):
         """A copy of one value, computing only what it needs: evaluate("s", x=x) wants no target."""
-        if name not in self.graph.roles.computed:
+        if not isinstance(name, str) or name not in self.graph.roles.computed:
             raise ValueError(f"name: expected a computed value ({', '.join(self.graph.roles.computed)}), got {name!r}")
         nodes = self.graph.needed(name)
         outs = {n.out.name for n in nodes}

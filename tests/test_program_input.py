@@ -95,3 +95,11 @@ def test_labels_of_two_losses_are_checked_against_both():
 def test_real_numbers_of_any_kind_are_cast(net, kind):
     x = X.tolist() if kind is list else X.astype(kind)
     assert_allclose(net.forward(x=x, target=T.tolist()), net.forward(x=X, target=T.astype(np.uint8)), rtol=1e-7)
+
+
+@pytest.mark.parametrize("call, said", [
+    (lambda: BATCH.compile(mean_in=3, **SIZES), "^mean_in: expected places among parameters, loss, update, got 3"),
+    (lambda: BATCH.compile(**SIZES).evaluate(["s"]), r"^name: expected a computed value .*, got \['s'\]")])
+def test_arguments_of_another_kind_are_named(call, said):
+    with pytest.raises((TypeError, ValueError), match=said):
+        call()
