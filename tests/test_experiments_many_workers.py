@@ -12,7 +12,10 @@ from verdicts import labels, stand
 
 from mbcore import data
 from mbcore.experiments import many_workers
-from mbcore.experiments.many_workers import SMALL, Config, bytes_sent, ring
+from mbcore.experiments import ranks as ranks_of
+from mbcore.experiments import ring as ring_of
+from mbcore.experiments.many_workers import SMALL, Config
+from mbcore.experiments.ring import bytes_sent, ring
 
 posix = pytest.mark.skipif(os.name == "nt", reason="starts a POSIX command in the launcher's place")
 RAGGED = replace(SMALL, shards=((32, 32, 4),), updates=2, draws=3)
@@ -70,10 +73,10 @@ def test_bytes_and_seconds_of_the_ring(dtype, size):
     states = ring(K, np.ones((K, n), dtype))
     assert states[-1].held.dtype == dtype and bytes_sent(states).tolist() == [2 * (K - 1) * n // K * size] * K
     seconds = sum(max(alpha + b * beta for *_, b in state.sent) for state in states[1:])
-    assert many_workers.ring_seconds(K, n * size, alpha, beta) == pytest.approx(seconds)
-    assert many_workers.centre_seconds(K, n * size, alpha, beta) == pytest.approx(6 * (alpha + n * size * beta))
-    assert many_workers.step_seconds(K, 10, 1.0, n * size, alpha, beta) == pytest.approx(3 + seconds)
-    assert many_workers.step_seconds(1, 10, 1.0, n * size, alpha, beta) == 10
+    assert ring_of.ring_seconds(K, n * size, alpha, beta) == pytest.approx(seconds)
+    assert ring_of.centre_seconds(K, n * size, alpha, beta) == pytest.approx(6 * (alpha + n * size * beta))
+    assert ring_of.step_seconds(K, 10, 1.0, n * size, alpha, beta) == pytest.approx(3 + seconds)
+    assert ring_of.step_seconds(1, 10, 1.0, n * size, alpha, beta) == 10
 
 
 def test_a_row_by_hand():
@@ -102,7 +105,7 @@ def test_real_processes_are_one_worker():
 
 
 def test_real_ranks_are_one_worker():
-    found = many_workers.ranks(2)
+    found = ranks_of.ranks(2)
     if found.missing:
         pytest.skip(found.missing)
     assert found.apart < 1e-12 and found.same_bits and found.alpha >= 0 and found.beta >= 0 and min(found.seconds) > 0
@@ -111,12 +114,12 @@ def test_real_ranks_are_one_worker():
 @posix
 def test_what_is_missing_is_said(monkeypatch):
     with monkeypatch.context() as m:
-        m.setattr(many_workers.importlib.util, "find_spec", lambda name: None)
-        assert "mpi4py is not installed" in many_workers.ranks(2).missing
-    monkeypatch.setattr(many_workers.importlib.util, "find_spec", lambda name: True)
+        m.setattr(ranks_of.importlib.util, "find_spec", lambda name: None)
+        assert "mpi4py is not installed" in ranks_of.ranks(2).missing
+    monkeypatch.setattr(ranks_of.importlib.util, "find_spec", lambda name: True)
     for launcher, said in ((None, "a launcher, mpiexec, is not installed"), ("false", "stopped with code 1: it said nothing")):
-        monkeypatch.setattr(many_workers.shutil, "which", lambda name, path: launcher)
-        assert said in many_workers.ranks(2).missing
+        monkeypatch.setattr(ranks_of.shutil, "which", lambda name, path: launcher)
+        assert said in ranks_of.ranks(2).missing
 
 
 @posix
@@ -124,14 +127,14 @@ def test_ranks_that_hang_are_ended(monkeypatch, tmp_path):
     launcher = tmp_path / "mpiexec"
     launcher.write_text("#!/bin/sh\nexec sleep 60\n")
     launcher.chmod(0o755)
-    monkeypatch.setattr(many_workers.importlib.util, "find_spec", lambda name: True)
-    monkeypatch.setattr(many_workers.shutil, "which", lambda name, path: str(launcher))
-    assert many_workers.ranks(2, timeout=0.2).missing == "2 ranks did not end within 0.2 s"
+    monkeypatch.setattr(ranks_of.importlib.util, "find_spec", lambda name: True)
+    monkeypatch.setattr(ranks_of.shutil, "which", lambda name, path: str(launcher))
+    assert ranks_of.ranks(2, timeout=0.2).missing == "2 ranks did not end within 0.2 s"
 
 
 def test_the_cost_model_is_fitted():
     nbytes = [8, 8000, 8_000_000]
-    found = many_workers._fitted(4, nbytes, [many_workers.ring_seconds(4, n, 2e-6, 3e-10) for n in nbytes], 0.0, True)
+    found = ranks_of._fitted(4, nbytes, [ring_of.ring_seconds(4, n, 2e-6, 3e-10) for n in nbytes], 0.0, True)
     assert found.alpha == pytest.approx(2e-6) and found.beta == pytest.approx(3e-10)
 
 
@@ -144,7 +147,7 @@ def test_percentages_are_rounded_down(share, said):
     (lambda: ring(3, np.ones((2, 4))), ValueError, "values"), (lambda: ring(2, np.ones((2, 4), int)), ValueError, "values"),
     (lambda: ring(0, np.ones((1, 4))), ValueError, "K"), (lambda: Config(shards=((1000, 500),)), ValueError, "shards"),
     (lambda: Config(shards=((4, 0),)), ValueError, "shards"), (lambda: Config(draws=2), ValueError, "draws"),
-    (lambda: many_workers.ranks(1), ValueError, "K"), (lambda: many_workers.ranks("4"), TypeError, "K")])
+    (lambda: ranks_of.ranks(1), ValueError, "K"), (lambda: ranks_of.ranks("4"), TypeError, "K")])
 def test_bad_input_is_refused_by_name(make, error, name):
     with pytest.raises(error, match=f"^{name}:"):
         make()

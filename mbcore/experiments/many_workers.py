@@ -2,101 +2,26 @@
 
     g = sum over k of (B[k] / B) g[k],   g[k] the mean gradient over the B[k] examples of worker k, B = sum over k of B[k]
 
-A ring all-reduce makes the sum in 2 (K-1) steps: each worker passes one of K chunks to the next one, which first adds it
-(reduce-scatter) and, when every chunk is complete somewhere, copies it (all-gather). Each sends 2 (K-1)/K of the gradient's
-bytes, whatever K is; a message of m bytes that takes alpha + m beta makes t = 2 (K-1) alpha + 2 (K-1)/K n beta.
-P. Patarasuk and X. Yuan 2009, doi:10.1016/j.jpdc.2008.09.002. The claim: NVIDIA's multi-GPU course, Lab 3 Part 1.
-
-`run` simulates the workers one after the other. `gradient_by` gives the shards to real processes, by any executor, and
-`ranks` to real MPI ranks: mpiexec -n 4 python -m mbcore.experiments.many_workers
+`run` simulates the workers one after the other, with the messages of `ring`. `gradient_by` gives the shards to real processes,
+by any executor; `ranks` is real MPI ranks. The claim: NVIDIA's multi-GPU course, Lab 3 Part 1.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import os
-import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import stats
 
 from .. import data
 from ..backend import one_blas_thread
 from ..objective import Objective, whole
 from .models import MLP
+from .ring import bytes_sent, ring
 from .verdict import Verdict
 
 CLAIMS = ("N7",)
 LEVEL = 0.99
-
-
-# ---------------------------------------------------------------- the ring
-
-@dataclass(frozen=True)
-class State:
-    """After one step of the ring. sent: ((from, to, chunk, bytes), ...) in this step. held[k, n]: what worker k holds.
-
-    summed[k, chunk]: how many workers' values are in that chunk of worker k; K: complete.
-    """
-
-    step: int
-    phase: str                  # "start", "reduce-scatter" or "all-gather"
-    sent: tuple
-    held: np.ndarray
-    summed: np.ndarray
-
-
-def ring(K, values):
-    """The sum over k of values[k, n] by a ring of K workers, in their dtype: 2 (K-1) + 1 States, the first before any message.
-
-    Where K does not divide n, chunks differ by one number; with n < K some are empty.
-    """
-    held = np.array(values)
-    if whole("K", K) != (held.shape[0] if held.ndim == 2 else None) or held.dtype.kind != "f":
-        raise ValueError(f"values: expected an array [K, n] of real numbers, K = {K}; got {held.dtype} of shape {held.shape}")
-    ends = np.cumsum([0, *map(len, np.array_split(held[0], K))])
-    chunk = [slice(a, b) for a, b in zip(ends, ends[1:])]
-    summed = np.ones((K, K), dtype=int)
-    states = [State(0, "start", (), held.copy(), summed.copy())]
-    for step in range(2 * (K - 1)):
-        adds = step < K - 1
-        moves = [(k, (k + 1) % K, (k - step if adds else k + 1 - (step - K + 1)) % K) for k in range(K)]
-        messages = [held[k, chunk[c]].copy() for k, _, c in moves]      # all leave before any arrives
-        counts = [summed[k, c] for k, _, c in moves]
-        for (_, to, c), message, count in zip(moves, messages, counts):
-            held[to, chunk[c]] = held[to, chunk[c]] + message if adds else message
-            summed[to, c] = summed[to, c] + count if adds else count
-        sent = tuple((*move, message.nbytes) for move, message in zip(moves, messages))
-        states.append(State(step + 1, "reduce-scatter" if adds else "all-gather", sent, held.copy(), summed.copy()))
-    return states
-
-
-def bytes_sent(states):
-    """[k]: the bytes that each worker sent in all."""
-    sent = np.zeros(len(states[0].held), dtype=int)
-    for state in states:
-        for k, _, _, size in state.sent:
-            sent[k] += size
-    return sent
-
-
-def ring_seconds(K, nbytes, alpha, beta):
-    """2 (K-1) alpha + 2 (K-1)/K nbytes beta. alpha: seconds a message; beta: seconds a byte."""
-    return 2 * (K - 1) * alpha + 2 * (K - 1) / K * nbytes * beta
-
-
-def centre_seconds(K, nbytes, alpha, beta):
-    """The plain way: K-1 workers send all to one, one after the other, and it sends the sum back to each."""
-    return 2 * (K - 1) * (alpha + nbytes * beta)
-
-
-def step_seconds(K, B, per_example, nbytes, alpha, beta):
-    """One update: the largest shard is computed, then the ring; nothing overlaps."""
-    return -(-B // K) * per_example + ring_seconds(K, nbytes, alpha, beta)
 
 
 # ---------------------------------------------------------------- shards against one worker
@@ -229,7 +154,7 @@ def _percent(share):
     return f"{np.floor(100 * share / power) * power:g}"
 
 
-# ---------------------------------------------------------------- real workers: any executor, or MPI
+# ---------------------------------------------------------------- real workers, by any executor
 
 def shard_gradient(c, shards, k):
     """What worker k computes on its own: its mean gradient at the first parameters; everything is made anew from the seed."""
@@ -245,95 +170,3 @@ def gradient_by(executor, shards=(32, 32, 32, 4), config=Config()):
     tasks = [executor.submit(shard_gradient, config, shards, k) for k in range(len(shards))]
     averaged = weights(shards) @ np.array([task.result() for task in tasks])
     return averaged, float(np.abs(averaged - shard_gradient(config, (sum(shards),), 0)).max())
-
-
-@dataclass(frozen=True)
-class Ranks:
-    """What K MPI ranks measured. missing: why nothing could be, in words; the rest is None then.
-
-    nbytes, seconds: sizes of an array of float64, and the median time of summing it over all ranks, the slowest rank's.
-    alpha, beta: the cost model fitted to them, relative errors least squares, neither negative. apart: the largest difference
-    between the ranks' averaged gradient of ragged shards and one worker's; same_bits: whether all ranks hold the same bits.
-    """
-
-    K: int
-    nbytes: tuple | None = None
-    seconds: tuple | None = None
-    alpha: float | None = None
-    beta: float | None = None
-    apart: float | None = None
-    same_bits: bool | None = None
-    missing: str | None = None
-
-
-def ranks(K, timeout=60.0):
-    """Start K real ranks on this machine and measure; at most `timeout` seconds, of which starting takes several.
-
-    More ranks than cores are slow, not wrong. A launcher that refuses (Open MPI does so for root) is quoted in `missing`.
-    """
-    whole("K", K, 2)
-    launcher = shutil.which("mpiexec", path=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")]))
-    if importlib.util.find_spec("mpi4py") is None or launcher is None:
-        what = "mpi4py" if importlib.util.find_spec("mpi4py") is None else "a launcher, mpiexec,"
-        return Ranks(K, missing=f'{what} is not installed; pip install -e ".[mpi]" brings both on Linux and macOS')
-    crowded = {"PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe", **os.environ}        # Open MPI: more ranks than cores
-    command = [launcher, "-n", str(K), sys.executable, "-m", __spec__.name]
-    process = subprocess.Popen(command, env=crowded, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        out, err = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        _ended(process)
-        return Ranks(K, missing=f"{K} ranks did not end within {timeout:g} s")
-    found = next((json.loads(line) for line in out.splitlines() if line.startswith('{"nbytes"')), None)
-    return _fitted(K, **found) if found else Ranks(K, missing=f"mpiexec stopped with code {process.returncode}: {_said(out + err)}")
-
-
-def _ended(process):
-    """Ask the launcher to end, which ends its ranks; kill it where it does not."""
-    process.terminate()
-    try:
-        process.communicate(timeout=10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-
-
-def _said(text):
-    """The first sentence of what a launcher said, without its rules and line breaks."""
-    return " ".join(text.replace("-" * 10, " ").split()).strip(" -").partition(". ")[0][:200] or "it said nothing"
-
-
-def _fitted(K, nbytes, seconds, apart, same_bits):
-    t, model = np.array(seconds), np.array([[ring_seconds(K, n, 1, 0), ring_seconds(K, n, 0, 1e-9)] for n in nbytes])
-    alpha, beta = optimize.nnls(model / t[:, None], np.ones(len(t)))[0]
-    return Ranks(K, tuple(nbytes), tuple(seconds), float(alpha), float(beta * 1e-9), apart, same_bits)
-
-
-def rank_main(sizes=tuple(8 * 8**k for k in range(8)), repeats=15):
-    """What every rank runs; rank 0 writes one line of JSON."""
-    from mpi4py import MPI                      # optional, and importing it starts MPI
-    world, c = MPI.COMM_WORLD, Config()
-    K, k = world.size, world.rank
-    shards = (32,) * (K - 1) + (4,)
-    own = weights(shards)[k] * shard_gradient(c, shards, k)
-    averaged = np.empty_like(own)
-    world.Allreduce(own, averaged)
-    same = len(set(world.allgather(averaged.tobytes()))) == 1
-    seconds = [_all_reduce_seconds(MPI, world, n, repeats) for n in sizes]
-    if k == 0:
-        apart = float(np.abs(averaged - shard_gradient(c, (sum(shards),), 0)).max())
-        sys.stdout.write(json.dumps({"nbytes": sizes, "seconds": seconds, "apart": apart, "same_bits": same}) + "\n")
-
-
-def _all_reduce_seconds(MPI, world, nbytes, repeats):
-    values, total, took = np.ones(nbytes // 8), np.empty(nbytes // 8), []
-    for _ in range(repeats + 1):
-        world.Barrier()
-        start = MPI.Wtime()
-        world.Allreduce(values, total)
-        took.append(world.allreduce(MPI.Wtime() - start, MPI.MAX))
-    return float(np.median(took[1:]))
-
-
-if __name__ == "__main__":
-    rank_main()
