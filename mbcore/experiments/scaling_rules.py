@@ -78,7 +78,7 @@ class Config:
     seeds: int = 6
     large: tuple = (90, 180)
     doubled: tuple = (24, 48, 96, 384)
-    sizes: tuple = (6, 12, 23, 45, 90, 180, 360, 719)
+    sizes: tuple = (12, 23, 45, 90, 180, 360, 719)
     rates: tuple = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
     map_epochs: int = 3
     map_seeds: int = 2

@@ -1,0 +1,47 @@
+"""Lesson 08: the rate that goes with a larger batch, and Adam's numbers."""
+
+from __future__ import annotations
+
+from .feedback import Feedback, number
+
+
+def linear_rate(answer, lr=0.1, B0=256, B=8192):
+    """Check the learning rate for B by the linear rule."""
+    kappa = B / B0
+    wrong = {
+        "that is the square-root rule. The linear rule multiplies the rate by B / B0 itself.": lr * kappa**0.5,
+        "that rate is smaller. A larger batch makes fewer updates, so each has to go farther.": lr / kappa,
+        "that rate is smaller: the square root, turned round.": lr / kappa**0.5,
+        "you left the rate as it was. Then B = 8192 makes 32 times fewer updates of the same length.": lr,
+        "that is the factor B / B0, not yet the rate.": kappa,
+    }
+    return number(answer, lr * kappa, wrong, praise=f"{B0} -> {B} is a factor of {kappa:g}, so the rate is {lr * kappa:g}; Goyal et al. warm it up first.",
+                  hint="The linear rule: rate times B / B0.", expected="a learning rate")
+
+
+def adam_numbers(answer, kappa=8, lr=0.001, beta1=0.9, beta2=0.999):
+    """Check (lr, beta1, beta2) for a batch kappa times as large, by Malladi's rule."""
+    try:
+        given = tuple(float(v) for v in answer)
+    except (TypeError, ValueError):
+        given = ()
+    if len(given) != 3:
+        return Feedback(False, f"expected three numbers, (lr, beta1, beta2), got {answer!r}.")
+    right = (kappa**0.5 * lr, 1 - kappa * (1 - beta1), 1 - kappa * (1 - beta2))
+    near = lambda a, b: abs(a - b) <= 0.02 * abs(b) + 1e-9
+    if near(given[0], kappa * lr):
+        return Feedback(False, "the rate is scaled linearly. That is SGD's rule; Adam divides by the gradient's size, so noise enters by its square root.")
+    if not near(given[0], right[0]):
+        return Feedback(False, f"the rate: multiply {lr:g} by the square root of {kappa}.")
+    for name, value, old, expected in (("beta1", given[1], beta1, right[1]), ("beta2", given[2], beta2, right[2])):
+        if near(1 - value, 1 - expected):
+            continue
+        if near(1 - value, 1 - old):
+            return Feedback(False, f"{name} is as it was. Adam's memory is counted in updates; with {kappa} times fewer of them it must be shorter.")
+        if near(value, old**kappa):
+            return Feedback(False, f"{name} = {old}^{kappa} is the exact factor over {kappa} updates, a good idea; the rule takes its "
+                            f"first-order form, 1 - {kappa} (1 - {name}).")
+        if near(1 - value, (1 - old) / kappa):
+            return Feedback(False, f"{name}: the memory got longer. 1 - {name} is multiplied by {kappa}, not divided.")
+        return Feedback(False, f"{name}: one minus it is multiplied by {kappa}: 1 - {kappa} (1 - {old:g}).")
+    return Feedback(True, f"lr = {right[0]:.2g}, beta1 = {right[1]:g}, beta2 = {right[2]:g}. At kappa = 10, beta1 would be 0: there the rule ends.")
