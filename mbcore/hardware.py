@@ -160,10 +160,10 @@ def fit(B, seconds):
     q = float(stdtrit(len(t) - 2, (1 + LEVEL) / 2))
     t0, t1, e0, e1 = float(t0), float(t1), q * float(V[0, 0]) ** 0.5, q * float(V[1, 1]) ** 0.5
     knee = max(t0, 0.0) / t1 if t1 > 0 else float("inf")
-    return Line(t0, t1, (t0 - e0, t0 + e0), (t1 - e1, t1 + e1), knee, _fieller(t0, t1, q * q * V))
+    return Line(t0, t1, (t0 - e0, t0 + e0), (t1 - e1, t1 + e1), knee, fieller(t0, t1, q * q * V))
 
 
-def _fieller(t0, t1, V):
+def fieller(t0, t1, V):
     """All k >= 0 with (t0 - k t1)^2 <= V00 - 2 k V01 + k^2 V11."""
     a, b, c = (float(v) for v in (t1 * t1 - V[1, 1], t0 * t1 - V[0, 1], t0 * t0 - V[0, 0]))
     if a <= 0 or t1 <= 0:

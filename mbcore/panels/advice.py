@@ -1,0 +1,78 @@
+"""Lesson 13's panel: what `advise` measures, drawn on one axis, and what follows from it."""
+
+import numpy as np
+
+from .. import data
+from ..advise import NEAR, advising
+from ..experiments.models import MLP
+from .base import Panel, choice, toggle
+from .label import label
+from .style import COLOURS, axes_style
+
+TASKS = {"digits": data.digits, "four clouds": data.gaussians, "a teacher": data.teacher}
+
+
+class AdvicePanel(Panel):
+    """Three tasks, measured now; the newest advice in front. Curves are multiples of the least, so that they share an axis."""
+
+    title = "Which batch size? Measured on this machine, in seconds"
+    task = "Measure all three tasks. Then show the one that wants the largest batch."
+    size = (880, 440)
+
+    def __init__(self, seconds=2.0, j=32):
+        self.j, self.seconds, self.measured = j, seconds, {}
+        super().__init__()
+
+    def controls(self):
+        return {"task": toggle("Task", list(TASKS), "digits"), "seconds": choice("Seconds to measure", (2.0, 4.0, 8.0), self.seconds)}
+
+    def build(self, figure):
+        self.axes = axes = figure.add_subplot()
+        axes_style(axes, "batch size B", "multiples of the least")
+        axes.set(xscale="log", yscale="log", xlim=(0.8, 3000), ylim=(0.8, 200), xticks=[1, 10, 100, 1000], xticklabels=["1", "10", "100", "1000"],
+                 yticks=[1, 10, 100], yticklabels=["1", "10", "100"])
+        plot = lambda style, colour, name, **look: axes.plot([], [], style, color=COLOURS[colour], label=name, **look)[0]
+        self.range = axes.axvspan(1, 2, color="#CFE8F7", label="the recommended range")
+        self.steps = plot("s--", "orange", "steps to a loss", markevery=2)
+        self.clock = plot("^:", "green", "one step's seconds", markevery=2)
+        self.ends = [plot("-", "grey", name, linewidth=1.5) for name in ("seconds, B_crit at its ends", None)]
+        self.middle = plot("o-", "black", "seconds to a loss")
+        self.advised = plot("D", "vermillion", "start here", markersize=14)
+        figure.get_layout_engine().set(rect=(0, 0, 0.66, 1))
+        axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0)).set_in_layout(False)
+        self.words = label(axes, 1.05, 0.36, transform=axes.transAxes, va="top", fontsize=14)
+        return [self.range, *self.ends, self.steps, self.clock, self.middle, self.advised, self.words]
+
+    def compute(self, task, seconds):
+        if (task, seconds) in self.measured:
+            yield 1.0, (task, self.measured[task, seconds])
+            return
+        made = TASKS[task]()
+        i, y = made.x_train.shape[1], len(made.classes)
+        net = MLP.with_index("b").compile(b=32, i=i, j=self.j, y=y).init(np.random.default_rng(0))
+        for fraction, advice in advising(net, made, seconds=seconds):
+            if fraction >= 1:
+                self.measured[task, seconds] = advice
+            yield fraction, (task, advice)
+
+    def update(self, result):
+        task, advice = result
+        if advice.batch is None:
+            said = [] if advice.line is None else [f"one step: {1e6 * advice.line.t0:.0f} µs + B x {1e6 * advice.line.t1:.2g} µs"]
+            return f"{task}: measuring … {'; '.join(said)}"
+        c = advice.curves
+        self.range.set_bounds(advice.low, 0, advice.high - advice.low, 1)
+        self.steps.set_data(c.B, c.steps[1])
+        self.clock.set_data(c.B, c.step_seconds / c.step_seconds[0])
+        for line, seconds in zip((*self.ends, self.middle), (c.seconds[0], c.seconds[2], c.seconds[1])):
+            line.set_data(c.B, seconds)
+        self.advised.set_data([advice.batch], [np.interp(np.log(advice.batch), np.log(c.B), c.seconds[1])])
+        self.words.set_text(f"B = {advice.batch}\n{advice.low} to {advice.high}: within {NEAR:g}x\nlearning rate near {advice.lr:.1g}\n"
+                            f"knee of the machine: {advice.line.knee:.0f}\nB_crit: {advice.B_crit[0]:.0f} to {advice.B_crit[2]:.0f}")
+        return (f"{task}: start with B = {advice.batch}, learning rate near {advice.lr:.2g}; {advice.low} to {advice.high} should do nearly as well. "
+                f"At worst this B takes {advice.slower:.1f} times as long as the best.")
+
+    def reached(self, result):
+        task, advice = result
+        newest = {name: found for (name, _), found in self.measured.items()}
+        return len(newest) == len(TASKS) and advice.batch == max(found.batch for found in newest.values())
