@@ -43,7 +43,7 @@ class Curves:
     nbytes: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Advice:
     """What was measured, and what follows from it; None is what was not measured yet.
 
@@ -77,6 +77,8 @@ class Advice:
 
     def __str__(self):
         return "\n".join([self._first(), *(f"  - {r}" for r in self.reasons), *(f"  ! {c}" for c in self.caveats)])
+
+    __repr__ = __str__
 
     def _repr_markdown_(self):
         return "\n".join([f"**{self._first()}**", "", *(f"- {r}" for r in self.reasons), *(f"- *{c}*" for c in self.caveats)])

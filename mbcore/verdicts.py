@@ -11,7 +11,7 @@ LESSONS = {             # experiment -> the lesson that runs it
     "batch_index": "01_the_batch_index", "vector_operations": "01_the_batch_index", "two_meanings": "01_the_batch_index",
     "two_graphs": "02_batching_a_computation_graph", "backpropagation": "03_backpropagation_with_a_batch",
     "conventions": "03_backpropagation_with_a_batch", "regulariser": "03_backpropagation_with_a_batch",
-    "accumulation": "04_gradient_averaging", "averages_over_time": "04_gradient_averaging",
+    "accumulation": "04_gradient_averaging", "race": "04_gradient_averaging", "averages_over_time": "04_gradient_averaging",
     "variance": "05_variance", "batch_noise": "05_variance", "noise_floor": "05_variance",
     "throughput": "06_hardware", "powers_of_two": "06_hardware", "transfer": "06_hardware",
     "steps_to_target": "07_steps_to_target", "scaling_rules": "08_learning_rate_and_batch_size", "flat_minima": "09_flat_minima", "landscapes": "09_flat_minima",

@@ -7,13 +7,20 @@ import pytest
 from scipy import optimize, signal
 from verdicts import labels, stand
 
+from mbcore import data
 from mbcore.averages import SAG, SVRG, PolyakRuppert
 from mbcore.data import batches
 from mbcore.experiments import averages_over_time as module
-from mbcore.experiments.accumulation import Interval
-from mbcore.experiments.averages_over_time import (PLAIN, SMALL, WAYS, Average, Config, Result, Way, averaged, averages, following,
-                                                   gradients, run, running)
+from mbcore.experiments import time_averages
+from mbcore.experiments import ways as ways_module
+from mbcore.experiments.averages_over_time import SMALL, Result, run, running
+from mbcore.experiments.interval import Interval
+from mbcore.experiments.models import MLP
+from mbcore.experiments.time_averages import Average, averaged, averages, gradients, streaming
+from mbcore.experiments.ways import PLAIN, WAYS, Way, following, made
+from mbcore.gradients import full_gradient
 from mbcore.optim import SGD, Momentum
+from mbcore.progress import last
 from mbcore.schedule import Cosine
 
 TINY = replace(SMALL, n=100, B=20, passes=5, rates=(0.5, 1.0), seeds=4, j=5)
@@ -28,7 +35,7 @@ def test_stand():
 
 def test_turns_when_the_exponential_average_is_none(monkeypatch):
     """Without dampening v is a sum, and its variance N^2 times as large."""
-    monkeypatch.setattr(module, "Momentum", lambda beta, dampening: Momentum(beta))
+    monkeypatch.setattr(time_averages, "Momentum", lambda beta, dampening: Momentum(beta))
     assert labels(run(TINY)) == {"Q9": "contested"}
 
 
@@ -43,9 +50,9 @@ class LastIterate(PolyakRuppert):
 
 def test_turns_when_a_table_helps_no_more(monkeypatch):
     """Without SAG's and SVRG's corrections, and with the last iterate for the mean of the iterates, nothing is sure to gain."""
-    monkeypatch.setattr(module.Table, "average", module.Plain.average)
-    monkeypatch.setattr(module.Anchored, "average", module.Plain.average)
-    monkeypatch.setattr(module, "PolyakRuppert", LastIterate)
+    monkeypatch.setattr(ways_module.Table, "average", ways_module.Plain.average)
+    monkeypatch.setattr(ways_module.Anchored, "average", ways_module.Plain.average)
+    monkeypatch.setattr(ways_module, "PolyakRuppert", LastIterate)
     assert labels(run(SMALL))["Q9"] in ("holds", "contested")
 
 
@@ -82,7 +89,7 @@ def test_averages_against_a_filter_and_slices(N):
 
 
 def test_variances_of_averages():
-    for a in averages(Config(streams=2000, seed=5)):
+    for a in averages((1, 2, 4, 8, 16, 32), 2000, seed=5):
         assert (a.rolling_theory, a.exponential_theory) == (1 / a.N, 1 / (2 * a.N - 1))
         assert abs(a.rolling - a.rolling_theory) < 5 * a.rolling_se and abs(a.exponential - a.exponential_theory) < 5 * a.exponential_se
 
@@ -92,6 +99,43 @@ def test_the_variance_of_a_gradient():
     assert g.var() == pytest.approx(variance, rel=0.1) and gradients(2, B=8)[1] == pytest.approx(variance / 2)
 
 
+# ---------------------------------------------------------------- averages in training
+
+
+def test_a_stream_is_plain_sgd():
+    """The same run with one network in a plain loop, and the gradient of all its examples at each step."""
+    found, d, rng = last(streaming(0.5, steps=30, n=40, B=4, j=5, seed=3)), data.digits(), np.random.default_rng((3, 1))
+    net = MLP.with_index("b").compile(b=4, i=64, j=5, y=10, dtype="float64").init(np.random.default_rng(3))
+    for k in range(30):
+        at = rng.integers(40, size=4)
+        full = full_gradient(net, x=d.x_train[:40], target=d.target_train[:40])
+        net.forward(x=d.x_train[at], target=d.target_train[at])
+        net.backward()
+        np.testing.assert_allclose(found.true[k], full.g, atol=1e-12)
+        np.testing.assert_allclose(found.g[k], np.concatenate([net.grads[p].ravel() for p in net.params]), atol=1e-12)
+        net.step(0.5, x=d.x_train[at], target=d.target_train[at])
+
+
+def test_errors_of_a_stream_against_its_averages():
+    found = last(streaming(1.0, steps=60, n=40, B=4, j=5))
+    for N, errors in found.errors((1, 3, 10)).items():
+        off = [((average - found.true)[15:] ** 2).sum(axis=1).mean() for average in averaged(found.g, N)]
+        assert errors == pytest.approx(np.array(off) / ((found.g - found.true)[15:] ** 2).sum(axis=1).mean())
+    assert found.errors((1,))[1] == pytest.approx((1, 1))
+
+
+def test_standing_still_the_errors_are_those_of_theory_and_moving_they_are_not():
+    still, moving = (last(streaming(lr, steps=600, n=60, j=5)).errors((4, 16)) for lr in (0, 2.0))
+    for N in (4, 16):
+        assert still[N] == pytest.approx((1 / N, 1 / (2 * N - 1)), rel=0.25) and np.all(np.array(moving[N]) > 1.5 * np.array(still[N]))
+    assert min(moving[16]) > 4 / 16
+
+
+def test_a_stream_is_drawable_on_the_way():
+    seen = list(streaming(0.5, steps=50, n=40, looks=5))
+    assert [f for f, _ in seen] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1]) and [len(s.g) for _, s in seen] == [10, 20, 30, 40, 50]
+
+
 # ---------------------------------------------------------------- the ways against single networks
 
 
@@ -99,7 +143,7 @@ def test_the_variance_of_a_gradient():
 @pytest.mark.parametrize("how", WAYS)
 def test_ways_against_single_networks(name, how):
     """Rate 1.0, seed 2: the same batches, one network, and the package's own classes in a plain loop."""
-    c, problem = TINY, module._problem(name, TINY)
+    c, problem = TINY, made(name, TINY)
     *_, (_, found) = following(how, problem, c)
     d, inputs = problem.data, {"x": problem.data.x_train, "target": problem.data.target_train}
     net = problem.equations.compile(b=20, **problem.sizes, dtype="float64").init(np.random.default_rng((0, 0)).spawn(4)[2])
@@ -135,7 +179,7 @@ def test_ways_against_single_networks(name, how):
 
 def test_what_is_kept():
     """Copies of the parameters, for one network; the numbers of the methods' definitions."""
-    problem = module._problem("softmax regression", TINY)
+    problem = made("softmax regression", TINY)
     found = {name: [w for _, w in following(name, problem, TINY)][-1] for name in WAYS}
     copies = {name: w.copies for name, w in found.items()}
     assert copies == {"SGD": 0, "decayed rate": 0, "rolling mean": 10, "momentum": 1, "Polyak-Ruppert": 1, "SAG": 101, "SVRG": 2}
@@ -143,7 +187,7 @@ def test_what_is_kept():
 
 
 def test_the_minimum_against_another_minimiser():
-    problem = module._problem("softmax regression", TINY)
+    problem = made("softmax regression", TINY)
     x, target = problem.data.x_train.astype(float), problem.data.target_train
 
     def loss(v):
@@ -181,7 +225,7 @@ def test_running_goes_to_one_and_is_drawable_on_the_way():
 ])
 def test_bad_input_is_refused_by_name(call, said):
     with pytest.raises(ValueError, match=said):
-        call(module._problem("network", TINY))
+        call(made("network", TINY))
 
 
 def test_configs_are_frozen():

@@ -122,6 +122,8 @@ def test_the_norm_curve_and_a_sample():
     curve = batch_noise.norm_curve("start", config=CONFIG)
     assert curve.B[0] == 1 and curve.B[-1] == 1437 and (np.diff(curve.root) < 0).all() and curve.root[-1] > curve.floor
     assert np.isclose(batch_noise.norm_curve("start", False, CONFIG).root[-1], curve.floor)
+    whole, signal, noise = curve.squares
+    np.testing.assert_allclose(whole, signal + noise)
     np.testing.assert_allclose(np.interp(curve.noise_scale, curve.B, curve.noise), 0.5, atol=0.02)
     found = batch_noise.norms(64, config=CONFIG)
     assert abs(found.mean - found.expected) < 6 * found.se

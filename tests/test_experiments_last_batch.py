@@ -13,7 +13,7 @@ from mbcore.experiments.last_batch import CHANCE, Config, Setting
 from mbcore.program import Program
 from mbcore.progress import last
 
-SMALL, TINY = last_batch.SMALL, Config(B=8, batches=8, seeds=3)
+SMALL, TINY = last_batch.SMALL, Config(usual=Setting(B=8), others=(), batches=8, seeds=3)
 
 
 def memory(setting, config=TINY):
@@ -49,7 +49,7 @@ def test_it_turns_when_steps_are_summed(monkeypatch):
 
 def test_losses_are_those_of_pytorch():
     """Seed 1 of the replicas, trained by autograd: its loss on every batch after every batch."""
-    found, c = memory(Setting(steps=2)), TINY
+    found, c = memory(Setting(steps=2, B=8)), TINY
     digits, (starts, orders) = data.digits(), np.random.default_rng(c.seed).spawn(2)
     net = last_batch.MLP.with_index("b").with_index("r", parameters=True).compile(b=1, r=3, i=64, j=32, y=10).init(starts)
     W0, C0, W1, C1 = p = [torch.tensor(net.params[n][1], dtype=torch.float64, requires_grad=True) for n in ("W0", "C0", "W1", "C1")]
@@ -89,6 +89,38 @@ def test_fresh_batches_have_no_advantage():
     assert not found.remembers_only_last and not found.keeps_earlier
 
 
+def test_a_batch_of_one_is_forgotten_and_twenty_steps_on_a_large_one_are_not():
+    assert memory(Setting(B=1), SMALL).remembers_only_last
+    assert memory(Setting(B=1), Config(usual=Setting(B=1), others=(), batches=256, seeds=3)).remembers_only_last     # and no longer young
+    often = memory(Setting(steps=20), SMALL)
+    assert often.keeps_earlier and not often.remembers_only_last
+
+
+def test_course_by_loops():
+    m = memory(Setting(B=8))
+    t, just, before = m.course
+    assert t.tolist() == list(range(1, 9)) and np.isnan(before[0])
+    assert just[4] == pytest.approx(np.mean([m.loss[5, r, 4] for r in range(3)]))
+    assert before[4] == pytest.approx(np.mean([m.loss[5, r, k] for r in range(3) for k in range(4)]))
+
+
+@pytest.mark.parametrize("order", ["shuffled", "sorted"])
+def test_agreement_is_the_cosine_of_gradients_by_pytorch(order):
+    found, c = last_batch.agreement(Setting(B=8, order=order), TINY), TINY
+    digits, (starts, orders) = data.digits(), np.random.default_rng(c.seed).spawn(2)
+    net = last_batch.MLP.with_index("b").compile(b=1, i=64, j=32, y=10).init(starts.spawn(3)[1])
+    W0, C0, W1, C1 = p = [torch.tensor(net.params[n], dtype=torch.float64, requires_grad=True) for n in ("W0", "C0", "W1", "C1")]
+    seen, _ = last_batch._visits(order, digits.target_train, 64, orders.spawn(3)[1])
+    g = []
+    for at in np.split(seen, 8):
+        h = torch.sigmoid(torch.tensor(digits.x_train[at]).double() @ W0.T - C0)
+        loss = torch.nn.functional.cross_entropy(h @ W1.T - C1, torch.tensor(digits.target_train[at]))
+        g.append(torch.cat([part.ravel() for part in torch.autograd.grad(loss, p)]))
+    cosine = lambda a, b: (torch.dot(a, b) / a.norm() / b.norm()).item()
+    for d in (1, 7):
+        assert found[d - 1, 1] == pytest.approx(np.mean([cosine(g[k], g[k + d]) for k in range(8 - d)]), rel=1e-4)
+
+
 def test_a_model_that_diverges_remembers_nothing():
     found = memory(Setting(lr=1e38))
     assert not found.remembers_only_last and not found.keeps_earlier
@@ -96,8 +128,8 @@ def test_a_model_that_diverges_remembers_nothing():
 
 @pytest.mark.parametrize("order", last_batch.ORDERS)
 def test_orders(order):
-    targets, c = data.digits().target_train, Config()
-    seen, fresh = last_batch._visits(order, targets, c, np.random.default_rng(0))
+    targets = data.digits().target_train
+    seen, fresh = last_batch._visits(order, targets, 1024, np.random.default_rng(0))
     assert len(seen) == 1024 and len(fresh) == 413 and not set(seen) & set(fresh)
     assert (order == "replacement") == (len(set(seen)) < 1024) and (order == "sorted") == bool((np.diff(targets[seen]) >= 0).all())
 
@@ -105,13 +137,16 @@ def test_orders(order):
 @pytest.mark.parametrize("replacement, drop_last, epochs, expected", [
     (False, False, 1, 0.0), (False, True, 1, 29 / 1437), (False, True, 2, (29 / 1437) ** 2), (True, False, 1, (1436 / 1437) ** 1440)])
 def test_never_seen(replacement, drop_last, epochs, expected):
-    name, share, predicted = last_batch.never_seen(Config(), replacement, drop_last, epochs)
-    assert predicted == pytest.approx(expected) and ("drop_last" in name) == drop_last
-    assert share == pytest.approx(expected, abs=4 * (max(expected, 1e-3) / 1437 / 8) ** 0.5)        # binomial, 8 seeds
+    found = last_batch.never_seen(Config(), replacement, drop_last, epochs)
+    assert found.expected == pytest.approx(expected) and ("drop_last" in found.name) == drop_last
+    assert found.share == pytest.approx(expected, abs=4 * (max(expected, 1e-3) / 1437 / 8) ** 0.5)        # binomial, 8 seeds
+    draws = epochs * (1437 // 32 if drop_last else 45) * 32
+    assert (found.counts.sum(axis=1) == (draws if drop_last or replacement else 1437)).all()
+    assert replacement or found.counts.max() <= epochs
 
 
 def test_running_goes_row_by_row():
-    seen = list(last_batch.running(replace(TINY, others=(Setting(j=2),))))
+    seen = list(last_batch.running(replace(TINY, others=(Setting(j=2, B=8),))))
     fractions = [f for f, _ in seen]
     assert fractions == sorted(fractions) and fractions[-1] == 1.0 and seen[-1][1].verdicts
     assert seen[0][1].usual.loss.shape == (1, 3, 8) and seen[0][1].verdicts == () and not seen[0][1].usual.remembers_only_last
@@ -120,7 +155,8 @@ def test_running_goes_row_by_row():
 
 @pytest.mark.parametrize("make, name", [
     (lambda: Setting(order="random"), "order"), (lambda: Setting(steps=0), "steps"), (lambda: Setting(lr=-1.0), "lr"),
-    (lambda: Config(seeds=2), "seeds"), (lambda: Config(B=64), "batches"), (lambda: Config(batches=2), "batches")])
+    (lambda: Setting(B=0), "B"),
+    (lambda: Config(seeds=2), "seeds"), (lambda: Config(usual=Setting(B=64)), "batches"), (lambda: Config(batches=2), "batches")])
 def test_bad_input_is_refused_by_name(make, name):
     with pytest.raises(ValueError, match=f"^{name}:"):
         make()

@@ -112,6 +112,14 @@ def test_what_a_result_holds():
     np.testing.assert_allclose(bias + variance, mean)
 
 
+def test_what_a_budget_buys():
+    descent = last(noise_floor.descending(4, BRIEF, (0.2,)))
+    end = noise_floor.spent(descent, 128)
+    assert np.isclose(end.mean, descent.at(128).mean()) and np.isclose(end.bias + end.variance, end.mean) and end.half > 0
+    assert noise_floor.spent(descent, 1024) is None
+    assert abs(descent.floor.mean() / noise_floor.predicted_floor(4, 0.2, BRIEF) - 1) < 0.3
+
+
 # ---------------------------------------------------------------- what is refused
 
 @pytest.mark.parametrize("change, message", [

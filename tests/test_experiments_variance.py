@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import norm
 from verdicts import labels, stand
 
-from mbcore.experiments import stages, variance
+from mbcore.experiments import scatter, stages, variance
 from mbcore.experiments.stages import Training, stage
 
 FEW = Training(epochs=(0, 1, 2))
@@ -40,8 +40,8 @@ def test_f2_turns(monkeypatch, broken):
 
 
 def test_f2_turns_with_a_coordinate_that_scatters_more(monkeypatch):
-    true = variance.batch_means
-    monkeypatch.setattr(variance, "batch_means", lambda *a: (f := true(*a)) and replace(f, means=f.mean + 2 * (f.means - f.mean)))
+    true = scatter.batch_means
+    monkeypatch.setattr(scatter, "batch_means", lambda *a: (f := true(*a)) and replace(f, means=f.mean + 2 * (f.means - f.mean)))
     assert labels(variance.run(replace(variance.SMALL, training=FEW))) == {"F2": "does not hold here"}
 
 
@@ -101,7 +101,7 @@ def test_the_path_of_a_growing_batch():
 def test_densities(size):
     found = variance.densities(size, 16, draws=4000)
     np.testing.assert_allclose(found.single, norm.pdf(found.x, 0, size**0.5))
-    assert np.isclose(np.trapezoid(found.normal, found.x), 1, atol=1e-4) and np.isclose(found.sd, (size / 16) ** 0.5)
+    assert np.isclose(np.trapezoid(found.normal, found.near), 1, atol=1e-4) and np.isclose(found.sd, (size / 16) ** 0.5)
     assert abs(found.observed - found.sd) < 5 * found.observed_se and found.kolmogorov < 0.05
     assert np.isclose(found.observed_se, found.sd / (2 * 3999) ** 0.5, rtol=0.1)
     assert np.isclose((found.heights * np.diff(found.edges)).sum(), 1)
@@ -116,15 +116,44 @@ def test_one_coordinate():
     assert whole.sd == 0 and whole.observed < 1e-15
     first = variance.coordinate_averages(1, config=config)
     assert first.kolmogorov > 0.2 > 0.1 > with_.kolmogorov                  # one example is not normal, an average is
-    width = np.diff(with_.x)[0]
-    assert np.isclose((first.single * width).sum(), 1, atol=0.05)
+    assert np.isclose(np.trapezoid(first.single, first.x), 1) and len(first.edges) == 37
 
 
 def test_an_angle_closes():
     config = variance.Config(FEW)
     found = [variance.angle(B, config=config) for B in (1, 64, 1024)]
     assert found[0].median > found[1].median > found[2].median and all(abs(a.median - a.theory) < 10 for a in found)
+    shares, edges = found[1].histogram
+    assert np.isclose(shares.sum(), 1) and edges[shares.argmax()] - 10 < found[1].median < edges[shares.argmax()] + 15
     assert variance.angle(1437, replacement=False, draws=3, config=config).median < 1e-3
+
+
+def test_theory_comes_first_and_the_parts_add_up():
+    config = variance.Config(FEW)
+    for coming, at_once in ((variance.densities_running(10, 4), variance.densities(10, 4)),
+                            (variance.coordinate_running(8, False, config=config), variance.coordinate_averages(8, False, config=config))):
+        seen = [found for _, found in coming]
+        first, last = seen[0], seen[-1]
+        assert first.draws == 0 and not first.heights.any() and np.isnan(first.observed) and first.normal.max() > 0
+        assert [f.draws for f in seen] == list(range(0, 1001, 10)) and np.isnan(seen[-2].kolmogorov)
+        np.testing.assert_array_equal(last.heights, at_once.heights)
+        assert last.observed == at_once.observed and last.kolmogorov == at_once.kolmogorov
+
+
+def test_gradients_as_they_are_drawn():
+    config = variance.Config(FEW)
+    seen = [drawn for _, drawn in variance.gradients_running(64, "mid", config=config)]
+    assert len(seen[0].found.sq_norms) == 0 and np.isnan(seen[0].angle.median) and seen[0].angle.theory == seen[-1].angle.theory
+    whole = variance.angle(64, "mid", config=config)
+    np.testing.assert_allclose(seen[-1].angle.degrees, whole.degrees)
+    assert abs(seen[-1].found.mean - seen[-1].found.expected) < 6 * seen[-1].se
+    assert np.isclose(seen[-1].se, stage("mid", FEW).sd_of_sq_norm(64) / 200**0.5)
+
+
+def test_the_factor_of_the_standard_deviation():
+    assert variance.factor(16) == 0.25 and variance.factor(1437, 1437) == 0 and variance.factor(1, 10) == 1
+    found = variance.coordinate_averages(64, False, config=variance.Config(FEW))
+    assert np.isclose(found.sd, found.sigma * variance.factor(64, 1437))
 
 
 def test_a_slope():

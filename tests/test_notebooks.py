@@ -11,9 +11,7 @@ LESSONS = sorted((ROOT / "notebooks").glob("**/[!.]*.ipynb"))
 WIDGET_VIEW, WIDGET_STATE = (f"application/vnd.jupyter.widget-{part}+json" for part in ("view", "state"))
 
 CODE_CELLS, WORDS = (8, 16), (600, 1500)
-SHORT = {    # lesson: (code cells, words, why)
-    "00_start_here": ((1, 16), (150, 1500), "so far it is a panel and a page, not yet a lesson"),
-}
+SHORT = {}      # lesson: (code cells, words, why)
 
 
 @pytest.fixture(params=LESSONS, ids=lambda path: path.stem)

@@ -62,6 +62,11 @@ class NormCurve:
     noise: np.ndarray
     noise_scale: float
 
+    @property
+    def squares(self):
+        """E||g_B||^2 and its two terms: (sum[k], ||g||^2, tr Var(g_B)[k])."""
+        return self.root**2, self.floor**2, self.noise * self.root**2
+
 
 def norm_curve(at="start", replacement=True, config=Config()):
     """What ||g_B|| is expected to be for B from 1 to N at a stage of training: NormCurve."""

@@ -168,6 +168,12 @@ def plane(config, solutions, r=0, points=25, normalised=True):
     return slice_2d(net, *both[not normalised], places, places, **every)
 
 
+def rise(found, at):
+    """The mean of f(theta + alpha d) - f(theta) over alpha = at and -at, of a Slice along one direction; nan where not yet computed."""
+    up, down, middle = (int(np.argmin(abs(found.alphas - x))) for x in (at, -at, 0))
+    return float((found.loss[up] + found.loss[down]) / 2 - found.loss[middle])
+
+
 def title(weight_decay, solutions, r=0):
     """Weight decay, batch size and test error, as Li's figure 3 has them: 0.0005, 8, 2.78 %."""
     return f"{weight_decay:g}, {solutions.B}, {100 * solutions.test_error[r]:.2f} %"

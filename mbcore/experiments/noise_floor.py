@@ -89,6 +89,34 @@ class Result:
     verdicts: tuple = ()
 
 
+# ------------------------------------------------------------------ live
+
+@dataclass(frozen=True, eq=False)
+class Spent:
+    """After one budget, at one learning rate: the mean excess loss over replicas with half a 99 % interval, and its two parts."""
+
+    step: int
+    mean: float
+    half: float
+    bias: float
+    variance: float
+
+
+def spent(descent, step):
+    """What a Descent at one learning rate has reached after so many steps: Spent, or None where it has not come so far."""
+    if step not in descent.steps:
+        return None
+    mean, half = interval(descent.at(step)[0])
+    return Spent(step, float(mean), float(half), float(descent.bias(step)[0]), float(descent.variance(step)[0]))
+
+
+def predicted_floor(B, lr, config=Config()):
+    """lr tr(Sigma) / (4 B): the excess loss at which SGD is expected to settle at a constant lr, to first order in lr."""
+    return lr * problem(config.distance, config.seed).trace / (4 * B)
+
+
+# ------------------------------------------------------------------ the experiment
+
 def running(config=Config()):
     """Yield (fraction done, Result): descents grow, one batch size after the other; the rest comes with the last."""
     c = config
@@ -127,7 +155,7 @@ def _measured(r, c):
     rng = np.random.default_rng(c.seed)
     settled = np.array([d.of_mean[d.steps == c.steps // 2][0] < d.floor.mean(axis=-1) / 4 for d in r.descents])
     return replace(r, settled=settled, floors=np.array([f[0] for f in floors]), floor_half=np.array([f[1] for f in floors]),
-                   predicted=np.array([[lr * r.trace / (4 * B) for lr in c.lrs] for B in c.sizes]), slope=interval(slopes), hardest=hardest,
+                   predicted=np.array([[predicted_floor(B, lr, c) for lr in c.lrs] for B in c.sizes]), slope=interval(slopes), hardest=hardest,
                    steps_excess=interval(np.array(by_steps)), examples_excess=interval(np.array(by_examples)),
                    steps_parts=_parts(r.descents, at, lambda B: r.budget), examples_parts=_parts(r.descents, at, lambda B: c.steps // B),
                    off=off, var=var, var_half=var_half, averages=tuple(averages(v, c.sizes, c.draws, rng) for v in (1.0, 10.0)))

@@ -14,7 +14,7 @@ masks words within a text; in ours, rates of about those proportions do not make
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -86,6 +86,12 @@ class Result:
     rises: tuple = ()
     verdicts: tuple = ()
 
+    def shape(self, lr=None):
+        """(falls, rises): whether perplexity falls from the smallest B to the best, and rises from there to the largest, by more
+        than MARGIN beyond doubt; lr None: retuned at each B."""
+        k = -1 if lr is None else self.lrs.index(lr)
+        return self.falls[k][0] > MARGIN, self.rises[k][0] > MARGIN
+
     def like_published(self):
         """[(B, lr, three perplexities)]: batches B, 8B, 32B at rates lr, 8 lr, 8 lr, about RoBERTa's 1 : 8 : 32 and 1 : 7 : 10."""
         found = {(B, lr): float(np.exp(self.losses[b, k].mean())) for b, B in enumerate(self.sizes) for k, lr in enumerate(self.lrs)}
@@ -132,7 +138,7 @@ def _texts(c):
     return source, source.text[:cut].reshape(c.seeds, c.examples + 1), held
 
 
-def _training(c, source, texts, held, B, every=256):
+def _training(c, source, texts, held, B, every=64):
     """One pass with batches of B, all rates and seeds at once; yields (step, None) now and then, at last (step, losses).
 
     Replica r = (rate, seed): seeds differ in start, order and text, rates in nothing else.
@@ -182,7 +188,8 @@ def _others(a, k):
 def _judged(r):
     curves = [*np.moveaxis(r.losses, 1, 0), r.retuned]
     falls, rises = (tuple(_interval(curve, end) for curve in curves) for end in (0, -1))
-    return Result(**{**r.__dict__, "falls": falls, "rises": rises, "verdicts": (_verdict(r, falls, rises),)})
+    r = replace(r, falls=falls, rises=rises)
+    return replace(r, verdicts=(_verdict(r),))
 
 
 def _interval(curve, end):
@@ -195,8 +202,9 @@ def _interval(curve, end):
     return float(d.mean() - half), float(d.mean() + half)
 
 
-def _verdict(r, falls, rises):
-    both = [f[0] > MARGIN and u[0] > MARGIN for f, u in zip(falls, rises)]
+def _verdict(r):
+    falls, rises = r.falls, r.rises
+    both = [all(r.shape(lr)) for lr in (*r.lrs, None)]
     fixed = [f"{lr:g}" for lr, yes in zip(r.lrs, both) if yes]
     few = f"because {r.sizes[-1]} at a time leaves only {r.steps[-1]} steps"
     if both[-1]:

@@ -40,7 +40,8 @@ SMALL = Config(powers=(16, 64), budget=1.0)         # two powers of six
 class Result:
     """seconds: [power] (t(n-1), t(n), t(n+1)), medians over the bursts. gain: [power] the median over rounds of gain(n), and
     intervals: [power] its bootstrap interval over rounds (percentiles), wide enough for 95 % that all hold (Bonferroni). overall:
-    the mean of the gains, with its 95 % interval.
+    the mean of the gains, with its 95 % interval. alone: [power] the 95 % interval of this gain alone, from order statistics, as the
+    bursts come in; (-1, inf) below 6 rounds. measured: the Throughput that all this is from.
     below, above: [power] the cost of an example in a batch of n - 1 and of n + 1 over that in one of n, medians, to look at: these
     have the better use of a call in them."""
 
@@ -52,6 +53,8 @@ class Result:
     intervals: tuple
     overall: float | None
     overall_interval: tuple
+    alone: tuple
+    measured: hardware.Throughput
     verdicts: tuple = ()
 
 
@@ -81,11 +84,18 @@ def _result(measured, powers, rng):
     beside = np.median(each[..., (0, 2)] / each[..., 1:2], axis=0)
     gain = np.median(gains, axis=0)
     intervals, overall = (), ()
-    if rng is not None:
+    if rng is not None and powers:
         again = np.median(gains[rng.integers(0, len(gains), (RESAMPLES, len(gains)))], axis=1)      # [resample, power]
         intervals, overall = tuple(_interval(a, len(powers)) for a in again.T), _interval(again.mean(axis=1), 1)
     return Result(powers, tuple(map(tuple, np.median(t, axis=0))), *(tuple(map(float, b)) for b in beside.T), tuple(map(float, gain)),
-                  intervals, float(gain.mean()) if powers else None, overall)
+                  intervals, float(gain.mean()) if powers else None, overall,
+                  tuple(_alone(t[:, k]) for k in range(len(powers))), measured)
+
+
+def _alone(t):
+    """t: [round, n-1 | n | n+1]"""
+    low, high = hardware.ratio_interval(t[:, 0] + t[:, 2], 2 * t[:, 1])
+    return low - 1, high - 1
 
 
 def _interval(resampled, together):

@@ -17,6 +17,7 @@ import numpy as np
 from .. import hardware, roofline
 from ..backend import free_memory, gpu_available
 from ..progress import last
+from .memory import predicted
 from .models import MLP
 from .verdict import Verdict
 
@@ -25,7 +26,7 @@ PUBLISHED = {           # system -> (GPUs, parallel efficiency); T. Kurth et al.
     "DeepLabv3+, V100, single precision": (27360, 0.907),
 }
 T4 = roofline.Peak(8.1e12, 320e9)       # NVIDIA T4, the GPU of a free Colab session as a rule: data sheet, float32; not measured
-RECORDING = "throughput"                # of hardware.record(RECORDING, machine, date, cpu=..., gpu=...)
+RECORDING = "throughput"                # of hardware.record(RECORDING, machine, date, cpu=..., gpu=...), both on the network of Config()
 MARGIN, LOSS = 1.1, 2                   # of images per second: a gain below the one, and a loss below the other, count as none
 QUIET = 0.9                             # the share of the time that must have been ours
 ROOM, MANY = 10, 10                     # far fewer examples than memory holds; a far shorter time than a CPU thread's
@@ -40,6 +41,7 @@ class Config:
     budget: float = 6.0             # seconds, for each device
     rounds: int = 25
     seed: int = 0
+    peak: roofline.Peak | None = None       # the roofs of this CPU where they are known already; else they are measured
 
 
 CLAIMS = ("T9", "N1", "T3")
@@ -93,7 +95,7 @@ def running(config=Config()):
         for fraction, found in hardware.throughput(step, c.sizes, c.budget, device, c.rounds):
             result = replace(result, **{device: found, "line" if device == "cpu" else "gpu_line": _line(found)})
             yield min(0.99, (k + fraction) / len(devices)), result
-    yield 1.0, replace(result, verdicts=_verdicts(result, _recorded()))
+    yield 1.0, replace(result, verdicts=_verdicts(result, _recorded(c)))
 
 
 def run(config=Config()):
@@ -110,19 +112,21 @@ def _line(measured):
     return hardware.fit(measured.sizes, measured.seconds) if len(measured.sizes) > 2 else None
 
 
-def _recorded():
-    return None if gpu_available() else hardware.recording(RECORDING)
+def _recorded(c):
+    """The recording of a GPU that is not here; None for another network than the recorded one."""
+    same = all(getattr(c, size) == getattr(Config, size) for size in "ijy")
+    return hardware.recording(RECORDING) if same and not gpu_available() else None
 
 
 def _counted(c):
     """All that is known before the first step is timed."""
     batch, sizes, device = MLP.with_index("b"), dict(i=c.i, j=c.j, y=c.y), "gpu" if gpu_available() else "cpu"
-    peak, works = roofline.peak(budget=c.budget / 20), [roofline.work(batch, b=B, **sizes) for B in c.sizes]
+    peak, works = c.peak or roofline.peak(budget=c.budget / 20), [roofline.work(batch, b=B, **sizes) for B in c.sizes]
     within = lambda roofs: tuple(B * roofs.attainable(w) / w.flops for B, w in zip(c.sizes, works))
-    checked, free, found = min(c.sizes[-1], 1024), free_memory(device), _recorded()
+    checked, free, found = min(c.sizes[-1], 1024), free_memory(device), _recorded(c)
     source = ("measured on this machine" if device == "gpu" else f"recorded on {found.machine}, {found.date}" if found
-              else "no GPU here, and no recording of one")
-    result = Result(c.sizes, device, tuple(batch.nbytes(b=B, **sizes) for B in c.sizes), checked,
+              else "no GPU here, and no recording of one" + " with this network" * (hardware.recording(RECORDING) is not None))
+    result = Result(c.sizes, device, tuple(map(predicted(**sizes).of, c.sizes)), checked,
                     hardware.peak_bytes(lambda: batch.compile(device=device, b=checked, **sizes), device), free,
                     hardware.largest_batch(batch, free, **sizes), peak, tuple(w.intensity for w in works), within(peak), within(T4), source)
     gpu = found and found.measured["gpu"]
@@ -158,8 +162,8 @@ def _t9(r):
     if r.judged.sizes[enough] * 4 > r.judged.sizes[-1]:
         return Verdict("T9", "not measured here", "images per second still rise at the largest batch measured, "
                        "and memory would hold a far larger one.")
-    return Verdict("T9", "does not hold here", f"from a batch on of which more than {ROOM}x would fit into memory, "
-                   "a larger one gains less than 10 % in images per second: the knee sets the limit, not the memory.")
+    return Verdict("T9", "does not hold here", f"a batch of which {ROOM} would fit into memory is within 10 % of the best "
+                   "in images per second: the knee sets the limit, not the memory.")
 
 
 def _n1(r):

@@ -9,14 +9,13 @@ training set here. Claim: M. Foufa, Influence of large batches, 2022. The two de
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.stats import kstest, norm
 
-from ..gradients import batch_means, coordinate
-from ..objective import whole
+from ..gradients import BatchGradients, coordinate
 from ..progress import last
+from .scatter import PARTS, averages_running, densities, densities_running, factor  # noqa: F401  (three are for the lesson)
 from .stages import NAMES, Training, enough, every, sampled, sq_distances, stage
 from .verdict import Verdict
 
@@ -38,63 +37,20 @@ SMALL = Config(Training(epochs=(0, 3, 60)), sizes=(4, 32, 128, 512), draws=100, 
 
 # ------------------------------------------------------------------ averages of numbers, live
 
-@dataclass(frozen=True, eq=False)
-class Averages:
-    """Averages of B numbers. Theory: single[x] and normal[x] are densities of one number and of an average (its normal limit),
-    mean and sd what the averages are expected to have. Data: heights[bin] over edges, a density; observed: their sd, ddof 1.
-
-    kolmogorov: the largest distance between the averages' distribution function and the normal's.
-    """
-
-    B: int
-    x: np.ndarray = field(repr=False)
-    single: np.ndarray = field(repr=False)
-    normal: np.ndarray = field(repr=False)
-    mean: float
-    sd: float
-    edges: np.ndarray = field(repr=False)
-    heights: np.ndarray = field(repr=False)
-    observed: float
-    observed_se: float
-    kolmogorov: float
-
-
-def densities(variance, B, draws=1000, seed=0):
-    """N(0, variance) and averages of B draws from it: Averages. x is the same for every variance up to 10, to compare pictures."""
-    if not 0 < variance <= 10:
-        raise ValueError(f"variance: expected a number above 0 and at most 10; got {variance!r}")
-    sigma, x = variance**0.5, np.linspace(-12, 12, 481)
-    means = np.random.default_rng((seed, whole("B", B))).normal(0, sigma, (whole("draws", draws, 2), B)).mean(axis=1)
-    return _averages(B, means, 0.0, sigma / B**0.5, x, norm.pdf(x, 0, sigma))
-
-
 def coordinate_averages(B, replacement=True, at="start", draws=None, config=Config()):
     """One coordinate of the gradient over batches of B, at a stage of training: Averages; single is a histogram of the examples."""
-    values = _coordinate(at, config)
+    return last(coordinate_running(B, replacement, at, draws, config, 1))
+
+
+def coordinate_running(B, replacement=True, at="start", draws=None, config=Config(), parts=PARTS):
+    """The same as the batches are drawn: yields (fraction, Averages), the first without data."""
     rng = np.random.default_rng((config.seed, B, replacement))
-    found = batch_means(values, B, config.means if draws is None else draws, rng, replacement)
-    reach = float(np.abs(values - found.mean).max())
-    edges = found.mean + np.linspace(-reach, reach, 482)
-    x = (edges[1:] + edges[:-1]) / 2
-    wide = edges[::13]                                  # 38 bins for the examples, on the fine x of the normal
-    heights = np.histogram(values, wide, density=True)[0]
-    single = heights[np.clip(np.searchsorted(wide, x) - 1, 0, len(heights) - 1)]
-    return _averages(B, found.means, found.mean, found.sd, x, single)
+    return averages_running(_coordinate(at, config), B, config.means if draws is None else draws, rng, replacement, parts)
 
 
 @functools.lru_cache(maxsize=8)
 def _coordinate(at, c):
     return coordinate(stage(at, c.training, c.seed).net, *c.entry, **every())
-
-
-def _averages(B, means, mean, sd, x, single):
-    if sd < 1e-12:                                      # B = N without replacement: every average is the mean
-        return Averages(B, x, single, np.zeros_like(x), mean, 0.0, np.array([mean, mean]), np.zeros(1), float(means.std(ddof=1)), 0.0, 1.0)
-    heights, edges = np.histogram(means, mean + sd * np.linspace(-4.5, 4.5, 37), density=True)
-    observed, fourth = float(means.std(ddof=1)), float(((means - means.mean()) ** 4).mean())
-    se = (max(fourth - observed**4, 0) / len(means)) ** 0.5 / (2 * observed)
-    apart = float(kstest(means, norm(mean, sd).cdf).statistic)
-    return Averages(B, x, single, norm.pdf(x, mean, sd), mean, sd, edges, heights, observed, se, apart)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +93,12 @@ class Angle:
     median: float
     theory: float
 
+    @property
+    def histogram(self):
+        """(share of the batches[bin], edges) in bins of 5 degrees; 0 where there are none yet."""
+        counts, edges = np.histogram(self.degrees[np.isfinite(self.degrees)], np.arange(0, 181, 5))
+        return counts / max(1, len(self.degrees)), edges
+
 
 def angle(B, at="start", replacement=True, draws=200, config=Config()):
     """The angle of batch gradients to the full gradient at a stage of training: Angle. About 15 ms."""
@@ -144,10 +106,34 @@ def angle(B, at="start", replacement=True, draws=200, config=Config()):
     return _angle(here, sampled(here, B, draws, np.random.default_rng((config.seed, B, replacement)), replacement))
 
 
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Batches drawn so far: found, a BatchGradients, their Angle, and se: the standard error of the mean of ||g_B||^2, from its exact
+    variance; nan before the first."""
+
+    found: BatchGradients
+    angle: Angle
+    se: float
+
+
+def gradients_running(B, at="start", replacement=True, draws=200, config=Config(), parts=40):
+    """Batch gradients as they are drawn, more where B is small: yields (fraction, Drawn), the first without data."""
+    here, rng = stage(at, config.training, config.seed), np.random.default_rng((config.seed, B, replacement))
+    draws = enough(draws, B, here.full.N)
+    found = BatchGradients(B, replacement, np.empty(0), np.empty(0), here.full.expected_sq_norm(B, replacement))
+    yield 0.0, Drawn(found, _angle(here, found), float("nan"))
+    marks, sd = np.linspace(0, draws, min(parts, draws // 2) + 1).astype(int), here.sd_of_sq_norm(B, replacement)
+    for before, after in zip(marks, marks[1:]):
+        more = sampled(here, B, int(after - before), rng, replacement)
+        found = replace(found, sq_norms=np.append(found.sq_norms, more.sq_norms), cosines=np.append(found.cosines, more.cosines))
+        yield after / draws, Drawn(found, _angle(here, found), sd / after**0.5)
+
+
 def _angle(here, found):
     degrees = np.degrees(np.arccos(np.clip(found.cosines, -1, 1)))
     ratio = min(1.0, (here.full.sq_norm / found.expected) ** 0.5)
-    return Angle(found.B, degrees, float(np.median(degrees)), float(np.degrees(np.arccos(ratio))))
+    middle = float(np.median(degrees)) if len(degrees) else float("nan")
+    return Angle(found.B, degrees, middle, float(np.degrees(np.arccos(ratio))))
 
 
 def path(at="start", config=Config()):

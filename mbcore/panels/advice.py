@@ -35,10 +35,10 @@ class AdvicePanel(Panel):
         self.range = axes.axvspan(1, 2, color="#CFE8F7", label="the recommended range")
         self.steps = plot("s--", "orange", "steps to a loss", markevery=2)
         self.clock = plot("^:", "green", "one step's seconds", markevery=2)
-        self.ends = [plot("-", "grey", name, linewidth=1.5) for name in ("seconds, B_crit at its ends", None)]
+        self.ends = [plot("-", "grey", name, linewidth=1.5) for name in ("if B_crit is at an end", None)]
         self.middle = plot("o-", "black", "seconds to a loss")
         self.advised = plot("D", "vermillion", "start here", markersize=14)
-        figure.get_layout_engine().set(rect=(0, 0, 0.66, 1))
+        figure.get_layout_engine().set(rect=(0, 0, 0.65, 1))
         axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0)).set_in_layout(False)
         self.words = label(axes, 1.05, 0.36, transform=axes.transAxes, va="top", fontsize=14)
         return [self.range, *self.ends, self.steps, self.clock, self.middle, self.advised, self.words]
