@@ -131,7 +131,8 @@ def test_every_row_for_floor_is_reached(sentence):
 
 
 @pytest.mark.parametrize("check", [checks.perplexity, checks.floor])
-@pytest.mark.parametrize("solution", [3, None, lambda *a: None, lambda *a: "x", lambda *a: 1.0, lambda *a: a[0], lambda: 1, lambda *a: 1 / 0,
+@pytest.mark.parametrize("solution", [3, None, lambda *a: None, lambda *a: "x", lambda *a: 1.0, lambda *a: a[0], lambda: 1,
+                                      lambda *a: 1 / 0,
                                       lambda *a: [[1], [1, 2]], lambda *a: np.nan, lambda *a: 1j])
 @pytest.mark.filterwarnings("error")
 def test_nonsense_gets_a_sentence(check, solution):

@@ -35,12 +35,14 @@ def test_every_row_of_the_table_is_reached(name):
 
 
 WRITTEN = {
-    "the parameter copied too": (H.replace("W[j,i] * x_0", "W_0[j,i] * x_0").replace("W[j,i] * x_1", "W_1[j,i] * x_1") + L + "L = (L_0 + L_1) / 2",
-                                 "W_0 and W_1 are 2 parameters"),
+    "the parameter copied too": (
+        H.replace("W[j,i] * x_0", "W_0[j,i] * x_0").replace("W[j,i] * x_1", "W_1[j,i] * x_1") + L + "L = (L_0 + L_1) / 2",
+        "W_0 and W_1 are 2 parameters"),
     "one W and one V": (H.replace("W[j,i] * x_1", "V[j,i] * x_1") + L + "L = (L_0 + L_1) / 2", "V and W are 2 parameters"),
     "sum": (H + L + "L = L_0 + L_1", "the losses are added"),
-    "mean of the inputs": ("x[i] = (x_0[i] + x_1[i]) / 2\nh[j] = tanh(W[j,i] * x[i])\nt[j] = (t_0[j] + t_1[j]) / 2\nL = squared_error(h[j], t[j])",
-                           "the mean is taken of the inputs"),
+    "mean of the inputs": (
+        "x[i] = (x_0[i] + x_1[i]) / 2\nh[j] = tanh(W[j,i] * x[i])\nt[j] = (t_0[j] + t_1[j]) / 2\nL = squared_error(h[j], t[j])",
+        "the mean is taken of the inputs"),
     "one x used twice": (H.replace("x_1", "x_0") + L + "L = (L_0 + L_1) / 2", "x_0 is used for both copies and x_1 nowhere"),
     "the other x used twice": (H.replace("x_0", "x_1") + L + "L = (L_0 + L_1) / 2", "x_1 is used for both copies and x_0 nowhere"),
     "one t used twice": (H + L.replace("t_1", "t_0") + "L = (L_0 + L_1) / 2", "t_0 is used for both copies and t_1 nowhere"),
@@ -57,7 +59,8 @@ WRITTEN = {
     "transposed": ((H + L + "L = (L_0 + L_1) / 2").replace("W[j,i]", "W[i,j]"), "the indices of x_0 differ"),
     "three copies": (checks.ONE.unrolled(3), "expected the inputs"),
     "divided by three": (H + L + "L = (L_0 + L_1) / 3", "the loss or its gradient is not"),
-    "python": ("L = np.mean([f(x) for x in xs])", "the notation stops here"), "nothing": ("", "the notation stops here"), "prose": ("two copies", "the notation stops here"),
+    "python": ("L = np.mean([f(x) for x in xs])", "the notation stops here"),
+    "nothing": ("", "the notation stops here"), "prose": ("two copies", "the notation stops here"),
     "a mean over b": (H + L + "M = (L_0 + L_1) / 2\nL = mean(M, over=b)", "do not compile")}
 
 
@@ -83,9 +86,9 @@ def test_the_guilty_ones(kind):
 
 
 @pytest.mark.parametrize("answer, words", [
-    ({"A", "C", "D"}, "U_0, U_1 and U_2 stand on a left side"), ({"B"}, "B is the graph of copies"), (set(), "Count the leaves"), ({"D"}, "Count the leaves"),
-    ({"C"}, "it has an index"), ("C", "it has an index"), ({"E"}, "'E' is none of them"), (3, "expected a set"), (None, "expected a set"), ({1}, "expected a set"),
-    ([["C"]], "expected a set")])
+    ({"A", "C", "D"}, "U_0, U_1 and U_2 stand on a left side"), ({"B"}, "B is the graph of copies"), (set(), "Count the leaves"),
+    ({"D"}, "Count the leaves"), ({"C"}, "it has an index"), ("C", "it has an index"), ({"E"}, "'E' is none of them"),
+    (3, "expected a set"), (None, "expected a set"), ({1}, "expected a set"), ([["C"]], "expected a set")])
 def test_wrong_suspects(answer, words):
     feedback = checks.copied_a_parameter(answer)
     assert not feedback.right and words in feedback.because

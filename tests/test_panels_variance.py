@@ -7,16 +7,15 @@ import pytest
 from PIL import Image
 
 from mbcore.experiments.noise_floor import Config
-from mbcore.panels.base import Panel
+from mbcore.panels.averages import Averages
+from mbcore.panels.base import Panel, choice
 from mbcore.panels.filling import Filling
 from mbcore.panels.gradient_norm import SIZES as NORM_SIZES
 from mbcore.panels.gradient_norm import GradientNorm
 from mbcore.panels.noise_floor import NoiseFloor
-from mbcore.panels.one_coordinate import OneCoordinate
-from mbcore.panels.two_densities import TwoDensities
 
 
-@pytest.fixture(scope="module", params=[TwoDensities, OneCoordinate, GradientNorm, NoiseFloor])
+@pytest.fixture(scope="module", params=[Averages, GradientNorm, NoiseFloor])
 def panel(request):
     panel = request.param()
     panel.pause = 0
@@ -28,6 +27,11 @@ def made(kind):
     panel = kind()
     panel.pause = 0
     return panel
+
+
+@pytest.fixture(scope="module")
+def averages():
+    return made(Averages)
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +79,12 @@ def test_filling_takes_its_time():
         seconds = 50
 
         def controls(self):
-            return dict(TwoDensities.controls(self))
+            return {"B": choice("B", (1, 4), 1)}
 
         def build(self, figure):
             return []
 
-        def drawing(self, variance, B):
+        def drawing(self, B):
             yield 0.0, "theory"
             yield 0.5, "half"
             yield 1.0, "all"
@@ -95,47 +99,49 @@ def test_filling_takes_its_time():
     panel.close()
 
 
-def test_two_densities_target_and_reading():
-    panel = made(TwoDensities)
-    assert "σ/√B = 1.00; 1,000 drawn averages: " in panel.set(variance=10.0, B=10) and panel._reached
-    panel.set(B=8)
-    assert not panel._reached
-    panel.set(B=10, variance=9.5)
-    assert not panel._reached
+def test_averages_target_and_reading_of_numbers(averages):
+    for B, variance, there in ((10, 10.0, True), (8, 10.0, False), (10, 9.5, False)):
+        reading = averages.set(B=B, variance=variance, of="normal numbers")
+        assert averages._reached is there
+    assert "should scatter by σ/√B = 0.975; 1,000 drawn ones by " in reading
+    assert averages._controls["way"].disabled and not averages._controls["variance"].disabled
 
 
-def test_the_curves_of_two_densities_are_what_the_experiment_says():
-    panel = made(TwoDensities)
-    panel.set(variance=4.0, B=4)
-    x, y = panel.normal.get_data()
+def test_the_curves_are_what_the_experiment_says(averages):
+    averages.set(of="normal numbers", variance=4.0, B=4)
+    x, y = averages.normal.get_data()
     np.testing.assert_allclose(y, np.exp(-x**2 / 2), atol=1e-12)       # variance 4/4 = 1
-    heights, edges, _ = panel.bars.get_data()
+    heights, edges, _ = averages.bars.get_data()
     assert abs((heights * np.diff(edges)).sum() - (2 * np.pi) ** 0.5) < 0.02        # a density over its peak
-    B, sd = panel.points[""].get_data()
+    B, sd = averages.points["normal numbers"].get_data()
     assert 4 in B and abs(sd[list(B).index(4)] - 0.5) < 0.05
 
 
 @pytest.mark.parametrize("way", ["with replacement", "without"])
-def test_one_coordinate_target(way):
-    panel = made(OneCoordinate)
-    for B, there in ((128, False), (256, True), (512, False)):
-        panel.set(B=B, way=way)
-        assert panel._reached is there
+def test_averages_target_of_a_gradient(averages, way):
+    for B, there in ((192, False), (256, True), (384, False)):
+        averages.set(B=B, way=way, of="gradient, start")
+        assert averages._reached is there
+    assert averages._controls["variance"].disabled and not averages._controls["way"].disabled
+    assert len(averages.points[way].get_xdata()) >= 3 and not len(averages.points["normal numbers"].get_xdata())
 
 
-def test_one_coordinate_at_all_examples():
-    panel = made(OneCoordinate)
-    assert "nothing is left to scatter" in panel.set(B=1437, way="without", unit="own sd")
-    assert panel.normal.get_data()[0].tolist() == [0, 0] and panel.error is None
-    assert "with replacement: the sd should be" in panel.set(way="with replacement")
+def test_a_gradient_of_all_examples(averages):
+    assert "nothing is left to scatter" in averages.set(B=1437, way="without", of="gradient, mid", scale="own sd")
+    assert averages.normal.get_data()[0].tolist() == [0, 0] and averages.error is None
+    assert "with replacement: averages of B = 1437 should scatter by σ/√B" in averages.set(way="with replacement")
+    averages.set(scale="one scale")
 
 
-def test_tall_bars_are_cut_and_their_height_is_told():
-    panel = made(OneCoordinate)
-    panel.set(B=1)
-    assert panel.bars.get_data()[0].max() == 1.6 and panel.over.get_text() == "tallest bar: 9.0, cut"
-    panel.set(B=256)
-    assert panel.over.get_text() == ""
+def test_tall_bars_are_cut_and_their_height_is_told(averages):
+    averages.set(B=1, of="gradient, start")
+    assert averages.bars.get_data()[0].max() == 1.6 and averages.over.get_text() == "tallest bar:\n9.0, cut"
+    averages.set(B=256)
+    assert averages.over.get_text() == ""
+
+
+def test_a_stored_picture_is_small():
+    assert len(made(Averages).png()) < 16_000
 
 
 @pytest.mark.parametrize("at, way, B", [("start", "with replacement", 40), ("mid", "with replacement", 160), ("late", "without", 768)])
@@ -183,5 +189,5 @@ def test_noise_floor_keeps_what_it_trained():
 
 
 def test_all_are_panels_with_at_least_one_slider():
-    for kind in (TwoDensities, OneCoordinate, GradientNorm, NoiseFloor):
+    for kind in (Averages, GradientNorm, NoiseFloor):
         assert issubclass(kind, Panel) and kind.task and kind.title and kind.size[0] <= 900

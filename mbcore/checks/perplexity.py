@@ -16,7 +16,8 @@ PERPLEXITY = {                          # misconception -> the number that it pr
     "the minus is missing: this is the probability per character, perplexity is its inverse.": lambda P: np.exp(np.log(P).mean()),
     "this is the inverse probability of the whole text; per character means the n-th root, or the mean of the losses.":
         lambda P: np.exp(-np.log(P).sum()),
-    "this is the mean of 1/P. One unlikely character would outweigh all others: take the mean of -ln P, then exp.": lambda P: (1 / P).mean(),
+    "this is the mean of 1/P. One unlikely character would outweigh all others: take the mean of -ln P, then exp.":
+        lambda P: (1 / P).mean(),
     "this is 1 over the mean of P. The probabilities of a text multiply; so it is their logarithms that you average.":
         lambda P: 1 / P.mean(),
     "two bases: log2 and exp do not undo each other. Use ln and exp, or log2 and 2 **.": lambda P: np.exp(-np.log2(P).mean()),
@@ -25,8 +26,8 @@ PERPLEXITY = {                          # misconception -> the number that it pr
     "n is the number of probabilities, len(P); you divide by one less.": lambda P: np.exp(-np.log(P).sum() / (len(P) - 1)),
     "n is the number of probabilities, len(P); you divide by one more.": lambda P: np.exp(-np.log(P).sum() / (len(P) + 1)),
 }
-UNDERFLOW = ("right for a short text, but for a long one your product of probabilities becomes 0 in floating point (the loop above shows where). "
-             "Add logarithms instead of multiplying.")
+UNDERFLOW = ("right for a short text, but for a long one your product of probabilities becomes 0 in floating point (the loop above "
+             "shows where). Add logarithms instead of multiplying.")
 
 
 def perplexity(solution):
@@ -57,7 +58,8 @@ def _rows(P):
 
 FLOOR = {                               # misconception -> the floor that it produces
     "this is the entropy H in nats; the floor of perplexity is exp(H).": lambda P, pi: pi @ _rows(P),
-    "the rows count alike here. A character k that comes often counts more: weight its row by pi[k].": lambda P, pi: np.exp(_rows(P).mean()),
+    "the rows count alike here. A character k that comes often counts more: weight its row by pi[k].":
+        lambda P, pi: np.exp(_rows(P).mean()),
     "you average exp of each row's entropy. Losses are averaged first; exp comes last.": lambda P, pi: pi @ np.exp(_rows(P)),
     "the rows are added, not averaged: weight row k by pi[k].": lambda P, pi: np.exp(_rows(P).sum()),
     "this is the entropy of single characters, as if the one before told nothing. The next one has the probabilities P[k,l].":

@@ -41,7 +41,8 @@ COPIES = {                                      # (misconception, the graph that
     "first": ("only L_0 is left in L: the second example is computed and then forgotten.", _H + _L + "L = L_0"),
     "second": ("only L_1 is left in L: the first example is computed and then forgotten.", _H + _L + "L = L_1"),
     "twice": ("the mean is taken twice: L is divided by B * B.", _H + _L + "L = (L_0 + L_1) / 4"),
-    "crossed": ("the targets are crossed: L_0 compares h_0 with t_1.", _H + _L.replace("t_", "u_").replace("u_0", "t_1").replace("u_1", "t_0") + _MEAN),
+    "crossed": ("the targets are crossed: L_0 compares h_0 with t_1.",
+                _H + "L_0 = squared_error(h_0[j], t_1[j])\nL_1 = squared_error(h_1[j], t_0[j])\n" + _MEAN),
     "h_0 twice": ("both losses read h_0: h_1 is computed, and nobody reads it.", _H + _L.replace("h_1", "h_0") + _MEAN),
     "h_1 twice": ("both losses read h_1: h_0 is computed, and nobody reads it.", _H + _L.replace("h_0", "h_1") + _MEAN),
     "minus": ("the second loss is subtracted.", _H + _L + "L = (L_0 - L_1) / 2"),
@@ -69,7 +70,8 @@ def _structure(model):
     if "b" in model.graph.shapes.get("x", ()):
         return Feedback(False, "this is the graph with an index: the same function. Here, write it as two copies, with x_0 and x_1.")
     if {"x", "t"} & inputs:
-        return Feedback(False, f"{min({'x', 't'} & inputs)} belongs to one example. Each copy has inputs of its own: x_0, t_0 and x_1, t_1.")
+        name = min({"x", "t"} & inputs)
+        return Feedback(False, f"{name} belongs to one example. Each copy has inputs of its own: x_0, t_0 and x_1, t_1.")
     if len(parameters) > 1:
         return Feedback(False, f"{' and '.join(sorted(parameters))} are {len(parameters)} parameters, so the parameter was copied too. "
                         "That makes a network for each example. Both copies read the same W.")
@@ -97,12 +99,13 @@ def _numbers(model):
         return Feedback(False, f"these equations do not compile: {error}")
     same = lambda wanted: all(np.allclose(a, b, rtol=1e-9, atol=1e-12) for a, b in zip(told, wanted))
     if same(_value_and_gradient(ONE.unrolled(2))):
-        return Feedback(True, "one W that both copies read, and the mean of their losses. Value and gradient are those of the indexed graph.")
+        return Feedback(True, "one W that both copies read, and the mean of their losses. Value and gradient are those of the indexed "
+                        "graph.")
     for misconception, text in COPIES.values():
         if same(_value_and_gradient(equations(text))):
             return Feedback(False, misconception)
-    return Feedback(False, "the names are right, the loss or its gradient is not. Compare with print(model.unrolled(2)), where model is the graph "
-                    "for one example.")
+    return Feedback(False, "the names are right, the loss or its gradient is not. Compare each copy, line by line, with the graph for "
+                    "one example; then look at the mean.")
 
 
 def _value_and_gradient(model, sizes=None):

@@ -86,10 +86,10 @@ def curves():
     """side -> {"B": 1, 2, 4 ... LARGEST, "nodes", "calls", "bytes": lists}: what needs no clock. bytes: arrays, graph and program;
     the copies' above QUICK are counted, not built."""
     sizes, index, extra = [2**k for k in range(LARGEST.bit_length())], GRAPHS["averaged"](2), held()
-    copies, two = [_ready("copies", 1, 0)[0], *map(counted, sizes[1:])], _ready("index", 2, 0)[0]
+    copies, (one, two) = [_ready("copies", 1, 0)[0], *map(counted, sizes[1:])], (_ready("index", B, 0)[0] for B in (1, 2))
     return {"copies": {"B": sizes, "nodes": [c.nodes for c in copies], "calls": [c.calls for c in copies],
                        "bytes": [c.nbytes + c.B * extra["copies"] for c in copies]},
-            "index": {"B": sizes, "nodes": [two.nodes] * len(sizes), "calls": [_ready("index", 1, 0)[0].calls, *[two.calls] * (len(sizes) - 1)],
+            "index": {"B": sizes, "nodes": [two.nodes] * len(sizes), "calls": [one.calls, *[two.calls] * (len(sizes) - 1)],
                       "bytes": [index.nbytes(b=B, **SIZES) + extra["index"] for B in sizes]}}
 
 

@@ -8,7 +8,6 @@ a worker thread: the same generator, pulled further. Nothing here uses pyplot or
 import inspect
 import io
 from base64 import b64encode
-from html import escape
 from threading import Condition, Thread, Timer
 from time import perf_counter
 

@@ -20,7 +20,7 @@ class GraphCosts(Panel):
     """
 
     title = "What the copies cost, and what the index costs"
-    task = (f"Fill the time of {YARDSTICK} copies (the dotted line): find the largest B whose indexed step is no slower. "
+    task = (f"Fill the time of a step with {YARDSTICK} copies (dotted line): find the largest B whose indexed step is no slower. "
             "Measure the next B too, to be sure.")
     size = (900, 390)
 
@@ -93,7 +93,8 @@ class GraphCosts(Panel):
         name = COUNTS[count][0]
         exact = {side: curves()[side][name][SIZES.index(B)] for side in LOOK}
         step = {side: self.step[side][B] for side in LOOK if B in self.step[side]}
-        for here, numbers, values, words in zip(self.here, self.numbers, (exact, step), (_bytes if name == "bytes" else "{:,}".format, _ms)):
+        formats = _bytes if name == "bytes" else "{:,}".format, _ms
+        for here, numbers, values, words in zip(self.here, self.numbers, (exact, step), formats):
             here.set_data([B] * len(values), list(values.values()))
             for side, text in numbers.items():
                 text.set_text(f"{SIGNS[side]} {side}: " + (words(values[side]) if side in values else "not built"))

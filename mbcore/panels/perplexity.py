@@ -26,13 +26,13 @@ class Perplexity(Panel):
             "Then give each B its own best rate. What is left?")
     size = (900, 450)
 
-    def __init__(self, config=CONFIG):
-        self.config, self.sweeps, self.newest, self.found = config, {}, {}, set()
+    def __init__(self, config=CONFIG, lr=1 / 16):
+        self.config, self.lr, self.sweeps, self.newest, self.found = config, lr, {}, {}, set()
         super().__init__()
 
     def controls(self):
         rates = [(f"{lr:.3g}", lr) for lr in self.config.lrs]
-        return {"lr": choice("Learning rate", rates, self.config.lrs[2]),
+        return {"lr": choice("Learning rate", rates, self.lr),
                 "N": choice("Characters seen", sorted({*CHARACTERS, self.config.examples}), self.config.examples),
                 "mode": toggle("Rate", list(MODES), MODES[0])}
 
@@ -50,7 +50,7 @@ class Perplexity(Panel):
         axes.minorticks_off()
         axes.xaxis.labelpad = 26                # room for the steps
         axes.axhline(A, color=COLOURS["black"], linewidth=1.5, linestyle=":")
-        axes.text(c.sizes[0] * 2.4, A * 1.005, f"all {A} characters equally likely: {A}", fontsize=13, va="bottom")
+        axes.text(c.sizes[0] * 1.15, A * 1.005, f"all {A} equally likely: {A}", fontsize=13, va="bottom")
         self.floor = axes.axhline(1, color=COLOURS["black"], linewidth=2.5, linestyle="--")
         self.floor_says = label(axes, c.sizes[-1] * 1.2, 1, fontsize=13, va="top", ha="right")
         self.steps = [label(axes, B, -0.115, transform=axes.get_xaxis_transform(), ha="center", va="center", fontsize=13,
@@ -141,7 +141,7 @@ class Perplexity(Panel):
     def reading_of_proportions(self, lr, r):
         rows = [(B, perplexities) for B, rate, perplexities in r.like_published() if rate == lr]
         if not rows:
-            return f"rates η, 8η, 8η at B, 8B, 32B: with η = {lr:.3g}, 8η is not among the rates tried, or not all three are done. Take a smaller η."
+            return f"rates η, 8η, 8η at B, 8B, 32B: with η = {lr:.3g}, 8η is no rate tried, or not all are done. Take a smaller η."
         B, perplexities = rows[0]
         ours = ", ".join(map(_number, perplexities))
         falls = "" if any(p[1] < 0.99 * p[0] for _, p in rows) else " No line falls from its first point to its second, as RoBERTa's does."

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.colors import LogNorm
 
 from ..experiments.scaling_rules import Config, mapping
-from .base import Panel, choice, slider
+from .base import Panel, choice
 from .style import COLOURS
 
 EPOCHS = (1, 2, 3, 5)

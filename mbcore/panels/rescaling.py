@@ -34,11 +34,11 @@ class Rescaling(Panel):
     def build(self, figure):
         figure.get_layout_engine().set(rect=(0, 0, 1, 0.86))        # room for the line above both
         self.axes = dict(zip(NAMES, figure.subplots(1, 2)))
-        self.tried, self.here, self.lines, self.words = {}, {}, {}, {}
+        self.tried, self.here, self.lines, self.words, self.values = {}, {}, {}, {}, {}
         for name, axes in self.axes.items():
             self.build_axes(name, axes)
         self.same = label(self.axes["eigenvalue"], 0.02, 0.93, transform=figure.transFigure, va="center", fontsize=15)
-        moving = (self.tried, self.lines, self.here, self.words)
+        moving = (self.tried, self.lines, self.here, self.words, self.values)
         return [artist for group in moving for artist in group.values()] + [self.same]
 
     def build_axes(self, name, axes):
@@ -52,7 +52,9 @@ class Rescaling(Panel):
         self.lines[name] = axes.axhline(1, color=COLOURS["vermillion"], linestyle="--")
         self.tried[name], = axes.plot([], [], color=COLOURS["blue"], marker="o", linewidth=1.2, linestyle=":")
         self.here[name], = axes.plot([], [], color=COLOURS["blue"], marker="D", markersize=13, linestyle="")
-        self.words[name] = label(axes, 0.09, 1, color=COLOURS["vermillion"], va="bottom", fontsize=13)
+        place = {"transform": axes.transAxes, "ha": "center", "va": "top", "fontsize": 13}
+        self.words[name] = label(axes, 0.5, 0.98, color=COLOURS["vermillion"], **place)
+        self.values[name] = label(axes, 0.5, 0.90, color=COLOURS["blue"], **place)
 
     def compute(self, alpha, r):
         if (r, alpha) not in self.kept:
@@ -71,6 +73,7 @@ class Rescaling(Panel):
             self.tried[name].set_data(tried, [value(self.kept[r, a], name) for a in tried])
             now = [alpha] if alpha in tried else []
             self.here[name].set_data(now, [value(self.kept[r, a], name) for a in now])
+            self.values[name].set_text("".join(f"small batch (◆): {value(self.kept[r, a], name):.2g}" for a in now))
             self.show_large(name, self.large.get(r))
         return self.reading_of(alpha, r)
 
@@ -81,8 +84,7 @@ class Rescaling(Panel):
         if found is not None:
             level = value(found, name)
             self.lines[name].set_ydata([level, level])
-            self.words[name].set_y(level * 1.06)
-            self.words[name].set_text(f"large batch: {level:.2g}")
+            self.words[name].set_text(f"large batch (dashed): {level:.2g}")
 
     def reading_of(self, alpha, r):
         if (r, alpha) not in self.kept:

@@ -22,7 +22,7 @@ class TwoGraphs(Panel):
     """B, and what the copies do; bold is all that the loss of example 0 reads. Drawn in CSS pixels."""
 
     title = "The same function as B copies and as one graph with an index"
-    task = (f"Build a graph in which {PAIRS} ordered pairs of examples are coupled: the loss of one reads the x of the other.")
+    task = f"Build a graph in which {PAIRS} ordered pairs of examples are coupled: the loss of one reads the x of the other."
     size = (900, 560)
 
     def __init__(self, B=2):
@@ -79,7 +79,8 @@ class TwoGraphs(Panel):
     def reading_of(B, kind, copies, index):
         coupled = copies.picture.pairs
         return (f"B = {B}, and the copies {kind}: {_size(copies.picture)}. The indexed graph: {_size(index.picture)}. "
-                f"L is {copies.L:.3f} and {index.L:.3f}. {coupled} ordered pairs of examples are coupled.")
+                f"L is {copies.L:.3f} and {index.L:.3f}, the norm of its gradient by W0 {copies.gradient:.3f} and {index.gradient:.3f}. "
+                f"{coupled} ordered pairs of examples are coupled.")
 
     def reached(self, result):
         return result[2][0].picture.pairs == PAIRS
