@@ -81,6 +81,16 @@ def torch():
     return module
 
 
+class LazyTorch:
+    """PyTorch, looked for at its first use: a test that uses it is skipped where it is missing, and its file is not."""
+
+    def __getattr__(self, name):
+        return getattr(torch(), name)
+
+
+lazy_torch = LazyTorch()
+
+
 class Interpreter:
     """Runs the equations of one example on JAX arrays. A value is (array, letters)."""
 

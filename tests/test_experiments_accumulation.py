@@ -4,6 +4,7 @@ from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
+from models import lazy_torch as torch
 from scipy import stats
 from verdicts import labels, stand
 
@@ -16,7 +17,6 @@ from mbcore.experiments.parts import BATCH, COUNTS, NORMALISED, Ragged, coupled,
 from mbcore.gradients import full_gradient
 from mbcore.train import accumulated
 
-torch = pytest.importorskip("torch")
 TINY = replace(SMALL, draws=4)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import torch
+from models import lazy_torch as torch
 from verdicts import labels, stand
 
 from mbcore import kernels

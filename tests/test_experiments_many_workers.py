@@ -7,7 +7,7 @@ from multiprocessing import get_context
 
 import numpy as np
 import pytest
-import torch
+from models import lazy_torch as torch
 from verdicts import labels, stand
 
 from mbcore import data

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
+from models import lazy_torch as torch
 from verdicts import labels, stand
 
 from mbcore import data

@@ -26,7 +26,7 @@ import numpy as np
 from .. import data
 from ..landscape import interpolation
 from ..progress import last
-from .solutions import Interval, Noise, examples, measured, measuring, network, solving
+from .solutions import Interval, Noise, examples, kept, measured, measuring, network, solving
 from .verdict import Verdict
 
 CLAIMS = ("N4", "N5")
@@ -101,7 +101,7 @@ def running(config=Config()):
         done += 1
     found = None
     for name in ARMS:
-        yield from through(_arm(c, name, result.arms.get("small")))
+        yield from through(kept((c, name), lambda: _arm(c, name, result.arms.get("small"))))
         result = replace(result, arms={**result.arms, name: found})
         if not found.reached.all():
             why = f"{name}: not every network came to where it should within {c.updates} updates."
@@ -134,10 +134,10 @@ def growth(updates, distance):
 
 # ---------------------------------------------------------------- behind sliders
 
-@lru_cache(maxsize=16)
 def trained(config, arm):
-    """The Solutions of one arm alone, as `run` has them."""
-    return last(_arm(config, arm, trained(config, "small") if arm == "large, same epochs" else None))
+    """The Solutions of one arm alone, as `run` has them; the two share what they trained."""
+    small = trained(config, "small") if arm == "large, same epochs" else None
+    return last(kept((config, arm), lambda: _arm(config, arm, small)))
 
 
 @lru_cache(maxsize=256)

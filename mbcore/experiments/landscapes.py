@@ -15,7 +15,6 @@ the raw picture gets twice as steep, the filter-normalised one flatter, and the 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 from scipy.stats import rankdata
@@ -24,7 +23,7 @@ from ..landscape import filter_normalised, slice_1d, slice_2d
 from ..optim import SGD
 from ..progress import last
 from ..rescaling import rescaled
-from .solutions import Interval, Solutions, load, network, solving
+from .solutions import Interval, Solutions, kept, load, network, solving
 from .verdict import Verdict
 
 CLAIMS = ("N6",)
@@ -99,7 +98,7 @@ def running(config=Config()):
     c, cells = config, ()
     grid = [(d, B) for d in c.weight_decays for B in c.sizes]
     for k, (d, B) in enumerate(grid):
-        for done, found in _solving(c, d, B):
+        for done, found in kept((c, d, B), lambda: _solving(c, d, B)):
             yield (k + 0.49 * done) / len(grid), Result(c, cells, {}, {}, {})
         if not np.isfinite(found.loss).all():
             why = f"training at batch size {B} diverged."
@@ -149,10 +148,9 @@ def _rises(c, solutions, params=None):
     return {kind: np.array(values) for kind, values in found.items()}
 
 
-@lru_cache(maxsize=16)
 def trained(config, weight_decay, B):
-    """The Solutions of one place of the grid, or of any other weight decay and batch size."""
-    return last(_solving(config, weight_decay, B))
+    """The Solutions of one place of the grid, or of any other weight decay and batch size; `run` shares what was trained."""
+    return last(kept((config, weight_decay, B), lambda: _solving(config, weight_decay, B)))
 
 
 def line(config, solutions, r=0, points=41, normalised=True):

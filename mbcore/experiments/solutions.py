@@ -65,6 +65,21 @@ def solving(n, B, lr, updates, r, j, there, first, rng, rule=lambda net: None, e
             return
 
 
+KEPT = {}                                           # the newest trainings that were carried to their end
+
+
+def kept(key, solving, most=32):
+    """What the generator function `solving` yields, or at once what it ended with when it ran under this key before."""
+    if key not in KEPT:
+        for done, found in solving():
+            yield done, found
+        while len(KEPT) >= most:
+            KEPT.pop(next(iter(KEPT)))
+        KEPT[key] = found
+        return
+    yield 1.0, KEPT[key]
+
+
 def _updated(found, there, net, record, start):
     """The solutions, with those seeds that are not there yet moved on to where training is now."""
     new, at = ~found.reached, {"updates": record.steps, "epochs": record.epochs, "loss": record.loss, "test_error": record.test_error}

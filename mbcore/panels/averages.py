@@ -11,7 +11,7 @@ SIZES = (1, 2, 3, 4, 6, 8, 10, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 5
 N = SIZES[-1]
 NUMBERS, GRADIENTS = "normal numbers", {f"gradient, {name}": name for name in NAMES}
 WAYS = ("with replacement", "without")
-KINDS = {NUMBERS: ("o", "sky"), WAYS[0]: ("^", "green"), WAYS[1]: ("s", "orange")}
+KINDS = {WAYS[0]: ("^", "green"), WAYS[1]: ("s", "orange"), NUMBERS: ("o", "sky")}
 HIGHEST = 1.6       # of a bar, where the peak of the normal is 1: the legend stands above
 
 
@@ -63,7 +63,7 @@ class Averages(Filling):
                        for kind, (marker, colour) in KINDS.items()}
         self.here, = axes.plot([], [], "D", color=COLOURS["vermillion"], markersize=15, fillstyle="none", markeredgewidth=2.5, zorder=4)
         axes.add_artist(axes.legend(lines, curves, loc="upper right"))
-        axes.legend(self.points.values(), ["numbers", "with", "without"], loc="lower left", handlelength=1)
+        axes.legend(self.points.values(), ["with", "without", "numbers"], loc="lower left", handlelength=1)
         return [*self.points.values(), self.here]
 
     def drawing(self, B, variance, of, way, scale):
