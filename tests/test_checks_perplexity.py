@@ -104,7 +104,8 @@ def entropy(p):
 FLOORS = [
     (lambda P, pi: -(pi[:, None] * P * np.log(P)).sum(), "this is the entropy H"),
     (lambda P, pi: np.exp(np.mean([entropy(row) for row in P])), "the rows count alike"),
-    (lambda P, pi: sum(pi[k] * np.exp(entropy(P[k])) for k in range(len(pi))), "you average exp"),
+    (lambda P, pi: sum(pi[k] * np.exp(entropy(P[k])) for k in range(len(pi))), "you average exp of each row's entropy[.]"),
+    (lambda P, pi: np.mean([np.exp(entropy(row)) for row in P]), "you average exp of each row's entropy, and"),
     (lambda P, pi: np.exp(entropy(P)), "the rows are added"),
     (lambda P, pi: np.exp(entropy(pi)), "this is the entropy of single"),
     (lambda P, pi: np.exp((pi[:, None] * P * np.log(P)).sum()), "the minus is missing"),

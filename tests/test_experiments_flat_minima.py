@@ -27,12 +27,14 @@ def test_they_stand():
 
 def test_equal_batches_are_equally_sharp(monkeypatch):
     arm = flat_minima._arm
+    monkeypatch.setattr(solutions, "KEPT", {})              # train anew
     monkeypatch.setattr(flat_minima, "_arm", lambda c, name, small=None: arm(c, "small"))
     assert labels(run(TINY)) == {"N4": "does not hold here", "N5": "does not hold here"}
 
 
 def test_without_its_noise_the_large_batch_stays_sharp(monkeypatch):
     drawn = Noise.drawn
+    monkeypatch.setattr(solutions, "KEPT", {})              # train anew
     monkeypatch.setattr(Noise, "drawn", lambda self: {name: 0 * noise for name, noise in drawn(self).items()})
     found = run(SMALL)
     assert labels(found) == {"N4": "contested", "N5": "does not hold here"}

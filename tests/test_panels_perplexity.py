@@ -35,7 +35,7 @@ def test_the_curves_are_the_experiment(panel):
     assert panel.others[2].get_ydata() == pytest.approx(r.perplexity(0.25)[0])
     panel.set(mode=RETUNED)
     assert panel.line.get_ydata() == pytest.approx(r.perplexity()[0]) and "its own rate at each B" in panel.reading
-    assert [text.get_text() for text in panel.steps] == ["512", "", "", "", ""] and SHOWN[0] == 4
+    assert [text.get_text() for text in panel.steps] == ["512", "128", "32", "8", "2"] and SHOWN == (4, 16, 64, 256, 1024)
 
 
 def test_what_leaves_the_picture_is_a_triangle(panel):

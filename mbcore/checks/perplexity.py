@@ -61,6 +61,8 @@ FLOOR = {                               # misconception -> the floor that it pro
     "the rows count alike here. A character k that comes often counts more: weight its row by pi[k].":
         lambda P, pi: np.exp(_rows(P).mean()),
     "you average exp of each row's entropy. Losses are averaged first; exp comes last.": lambda P, pi: pi @ np.exp(_rows(P)),
+    "you average exp of each row's entropy, and count all rows alike. Losses are averaged first, with the weights pi[k]; exp comes last.":
+        lambda P, pi: np.exp(_rows(P)).mean(),
     "the rows are added, not averaged: weight row k by pi[k].": lambda P, pi: np.exp(_rows(P).sum()),
     "this is the entropy of single characters, as if the one before told nothing. The next one has the probabilities P[k,l].":
         lambda P, pi: np.exp(_rows(pi[None]).sum()),

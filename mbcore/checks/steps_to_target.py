@@ -65,7 +65,7 @@ def extra_examples(answer, times=3):
 STEPS = {22: 115, 359: 55}                      # about what the lesson's sweep finds
 T0, T1 = 1e-3, 1e-6                             # seconds
 COUNTS = {unit: dict(zip(STEPS, counted([*STEPS.values()], [*STEPS], unit, T0, T1).tolist())) for unit in ("steps", "examples", "seconds")}
-WHY = {"steps": "in steps, {0} stand against {1}.",
+WHY = {"steps": "{0:.0f} stand against {1:.0f}.",
        "examples": "examples are B times the steps: {0:,.0f} against {1:,.0f}.",
        "seconds": "a step takes t0 + B t1, here 1.022 ms at B = 22 and 1.359 ms at B = 359; times the steps, {0:.2g} s against {1:.2g} s."}
 

@@ -35,7 +35,7 @@ class Config:
     seed: int = 0
 
 
-SMALL = Config(draws=10)
+SMALL = Config(draws=20)
 
 
 @dataclass(frozen=True)

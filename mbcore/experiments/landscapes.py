@@ -226,8 +226,8 @@ def _verdict(result):
     label = "does not hold here" if not exact else "holds" if near and far else "holds when" if near or far else "contested"
     ranges = f"within {c.near:g}", f"out to {c.far:g}"
     order = {"holds": f"{' and '.join(ranges)} times the weights' length, flatter pictures go with lower test errors",
-             "holds when": f"one looks {ranges[far]} times the weights' length: flatter pictures go with lower test errors there, not "
-                           f"resolvably so {ranges[near]}",
+             "holds when": f"one looks {ranges[far]} times the weights' length: flatter pictures go with lower test errors there, "
+                           f"{'with higher ones' if rho['far' if near else 'near'].high < 0 else 'not resolvably so'} {ranges[near]}",
              "contested": f"{' or '.join(ranges)} times the weights' length, flatter pictures do not go with lower test errors",
              "does not hold here": "a rescaling that keeps the function changes filter-normalised pictures"}[label]
     scale = "; a rescaling that keeps the function changes these pictures by rounding" if exact else ""

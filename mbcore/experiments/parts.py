@@ -93,7 +93,9 @@ def ragged(B=53, compute=5, counts="equal", j=32, seed=0, batch=0, model=MLP):
     parts = [(min(compute, B - k), int(tokens[k:k + compute].sum())) for k in range(0, B, whole("compute", compute))]
     mine = np.repeat([n for _, n in parts], [n for n, _ in parts])              # tokens[b] of the part that b is in
     right, wrong = tokens / tokens.mean(), B * tokens / (len(parts) * mine)     # both are a weight m[b] for each example
-    return Ragged(*zip(*parts), gradient(right, B), gradient(right, compute), gradient(wrong, compute))
+    rightly = gradient(right, compute)
+    wrongly = rightly if np.allclose(right, wrong, rtol=1e-12) else gradient(wrong, compute)       # parts that are all alike
+    return Ragged(*zip(*parts), gradient(right, B), rightly, wrongly)
 
 
 def coupled(B, compute, j=32, seed=0, batch=0):

@@ -65,6 +65,7 @@ SMALL = Config(sizes=(4, 32, 128, 1024), lrs=tuple(2.0**k for k in range(-4, 3))
 class Result:
     """Losses are in nats a character, on held-out text; exp(loss) is the perplexity, and infinite losses diverged.
 
+    characters: how many each run saw. steps: how many batches of each size they make.
     losses[B, lr, seed]. excess[B, lr, seed]: the expected loss under the chain itself, above its entropy; no sampling.
     early[B, lr, seed]: the loss after as many steps as the largest batch makes in all.
     retuned[B, seed]: the loss at the rate that was best on average over the other seeds, so that no seed chooses for itself.
@@ -73,6 +74,7 @@ class Result:
     loss(smallest B) - loss(best B) and loss(largest B) - loss(best B); the best B is chosen by the other seeds.
     """
 
+    characters: int
     sizes: tuple
     lrs: tuple
     steps: tuple
@@ -178,7 +180,7 @@ def _result(c, source, found):
     best = np.array([_others(losses, k).mean(axis=2).argmin(axis=1) for k in range(c.seeds)])       # [seed, B]
     retuned = np.stack([losses[np.arange(len(sizes)), best[k], k] for k in range(c.seeds)], axis=1)
     chosen = tuple(c.lrs[k] for k in losses.mean(axis=2).argmin(axis=1))
-    return Result(sizes, c.lrs, tuple(-(-c.examples // B) for B in sizes), source.perplexity, losses, excess, early, retuned, chosen)
+    return Result(c.examples, sizes, c.lrs, tuple(-(-c.examples // B) for B in sizes), source.perplexity, losses, excess, early, retuned, chosen)
 
 
 def _others(a, k):

@@ -10,7 +10,7 @@ from PIL import Image
 from .base import Panel
 
 STEPS = 100         # about as many as an experiment yields
-COLOURS_STORED = 32
+COLOURS = 24        # of a stored picture
 
 
 class Filling(Panel):
@@ -44,6 +44,6 @@ class Filling(Panel):
 def packed(image):
     """PNG bytes of few colours, by an octree: under half of what 256 take, since a stored lesson with three panels has a limit."""
     file = io.BytesIO()
-    few = image.convert("RGB").quantize(COLOURS_STORED, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    few = image.convert("RGB").quantize(COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     few.save(file, "png", optimize=True)
     return file.getvalue()

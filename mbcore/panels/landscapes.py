@@ -19,7 +19,7 @@ class Landscapes(Panel):
     title = "The loss around four solutions; above each: weight decay, batch size, test error"
     task = ("Find a view of lines in which a network with the lowest test error of the four looks sharpest: "
             "its loss rises most up to the dotted lines.")
-    size = (880, 560)
+    size = (860, 500)
 
     def __init__(self, config=landscapes.SMALL):
         self.config, self.kept = config, {}         # kept: (shape, kind, r, place of the grid) -> Slice

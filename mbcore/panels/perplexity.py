@@ -93,7 +93,7 @@ class Perplexity(Panel):
         self.floor_says.set_y(0.99 * r.floor)
         self.floor_says.set_text(f"floor exp(H) = {r.floor:.2f}: no model is below, on average")
         for text, B in zip(self.steps, SHOWN):
-            text.set_text(f"{dict(zip(r.sizes, r.steps)).get(B, 0):,}" if B in r.sizes else "")
+            text.set_text(f"{-(-r.characters // B):,}" if B <= r.characters else "")
         for line, rate in zip(self.others, r.lrs):
             line.set_data(r.sizes, np.minimum(r.perplexity(rate)[0], 2 * HIGH))
         self.show(MODES.index(mode), lr, r)
@@ -119,8 +119,7 @@ class Perplexity(Panel):
         self.bars.set_data(np.repeat(B[~above], 3), ends[~above].ravel())
 
     def reading_of(self, mode, lr, r):
-        N = r.steps[-1] * r.sizes[-1]
-        start = f"{N:,} characters, "
+        start = f"{r.characters:,} characters, "
         if mode == 2:
             return start + self.reading_of_proportions(lr, r)
         mean = r.perplexity(None if mode else lr)[0]

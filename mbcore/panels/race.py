@@ -6,8 +6,9 @@ import numpy as np
 from matplotlib.collections import LineCollection
 
 from ..experiments import race
-from .base import Panel, choice, toggle
+from .base import choice, toggle
 from .label import label
+from .packed import Packed
 from .style import COLOURS, axes_style
 
 RATES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0)
@@ -18,7 +19,7 @@ TICKS = {0: (0.1, 0.3, 1, 3), 30: (0.01, 0.1, 1)}
 LOOK = {1.0: ("o", "blue"), 2.0: ("s", "green")}
 
 
-class TwoStepsOrOne(Panel):
+class TwoStepsOrOne(Packed):
     """Learning rate, where the race starts, and the rate of the single step; each race stays on the right when it is run."""
 
     title = "Two steps of 5, or one step of 10 on the same examples"
@@ -59,7 +60,7 @@ class TwoStepsOrOne(Panel):
         axes.axhline(1, color=COLOURS["black"], linewidth=1.5)
         axes.text(0.02, 0.98, "two steps end lower", transform=axes.transAxes, va="top", fontsize=13)
         axes.text(0.02, 0.02, "one step ends lower", transform=axes.transAxes, fontsize=13)
-        axes.set_title("\u25cf same rate  \u25a0 twice;  99 % intervals", fontsize=13, loc="left")
+        axes.set_title("\u25cf same rate  \u25a0 twice (99 %)", fontsize=13, loc="left")
         self.series = {}
         for factor, (marker, colour) in LOOK.items():
             bars = axes.add_collection(LineCollection([], colors=COLOURS[colour], linewidths=2.5))

@@ -21,7 +21,7 @@ class Rescaling(Panel):
     title = "One function, many sharpnesses: the small batch's network, rescaled by α"
     task = ("Make the small batch's network sharper than the large batch's, by the largest eigenvalue, with as little as you can: "
             "an α at which it is, with a neighbour nearer to 1 tried at which it is not.")
-    size = (880, 400)
+    size = (860, 380)
 
     def __init__(self, config=CONFIG):
         self.config, self.kept = config, {}         # kept: (r, alpha) -> Measures

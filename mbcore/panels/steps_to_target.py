@@ -5,8 +5,9 @@ from matplotlib.patches import Rectangle
 
 from ..experiments import steps_to_target
 from ..experiments.critical_batch import REGIMES, counted
-from .base import Panel, choice, toggle
+from .base import choice, toggle
 from .label import label
+from .packed import Packed
 from .style import COLOURS, axes_style
 
 UNITS = {"steps": (8, 20_000), "examples": (100, 1_000_000)}        # and their limits; those of seconds are this machine's
@@ -28,7 +29,7 @@ LINES = {           # name -> what the legend says, colour, line, width, marker 
 LEGEND = ("best", "fixed", "missed", "seeds", "fit", "steep", "flat", "here")
 
 
-class StepsToTarget(Panel):
+class StepsToTarget(Packed):
     """Target loss, B, unit and learning rate. A sweep goes on while the other controls move, and is kept when it is whole.
 
     line: t0 and t1 of a step of this network on this machine, as of hardware.fit. configs: target loss -> Config of the sweep.
@@ -83,7 +84,7 @@ class StepsToTarget(Panel):
     def build(self, figure):
         figure.get_layout_engine().set(rect=(0, 0, 0.74, 0.985))            # room for the legend
         self.axes, self.strip = figure.subplots(2, 1, sharex=True, height_ratios=(5.2, 1))
-        self.curve = np.geomspace(*WIDE, 200)
+        self.curve = np.unique(np.geomspace(1, WIDE[1], 200).round())
         axes_style(self.axes, "", " ")
         self.axes.set(xscale="log", yscale="log", xlim=WIDE)
         self.strip.set(xlabel="batch size B", ylim=(-0.6, 1.6), yticks=[0, 1], yticklabels=["B_simple", "B_crit"])
