@@ -78,7 +78,7 @@ def test_batch_normalisation_is_another_function(parts):
 
 
 def test_parts_target(parts):
-    parts.set(tokens="drawn")
+    parts.set(tokens="by chance")
     assert 0.1 < parts.result[-1].error < 0.3 and not parts._reached                    # not far enough
     parts.set(B=20, compute=5)
     assert parts._reached and parts.result[-1].error > 0.3
@@ -117,7 +117,7 @@ def test_the_race_is_the_experiments(race, config):
     np.testing.assert_array_equal(found.one, alone.one)
     assert found.same == alone.same and not race._reached and inside(race)
     low, high = np.exp([found.same[0].low, found.same[0].high])
-    assert f"surely between {low:.2g} and {high:.2g}." in race.reading and "Best rates" not in race.reading
+    assert f"99 % interval {low:.2f} to {high:.2f}." in race.reading and "best rate" not in race.reading
     (_, y0), (_, y1) = race.series[1.0][0].get_segments()[0]
     assert (y0, y1) == pytest.approx((low, high))
 
@@ -125,11 +125,11 @@ def test_the_race_is_the_experiments(race, config):
 def test_races_stay_on_the_right_and_best_rates_are_compared(race):
     race.set(rate=1.0)
     reading = race.set(pace="twice the rate")
-    assert "one step at 2, from the start" in reading and "Best rates so far" in reading
+    assert "one step at 2, from the start" in reading and "Each at its best rate so far" in reading
     assert [len(points.get_xdata()) for _, points in race.series.values()] == [2, 1]
     joined = race_experiment.joined([race.raced[0.25, 0, 1.0], race.raced[1.0, 0, 1.0]])
     low, high = np.exp([joined.best[2].low, joined.best[2].high])
-    assert f"ratio between {low:.2g} and {high:.2g}" in reading
+    assert reading.endswith(f": {low:.2f} to {high:.2f}.")
 
 
 def test_a_race_after_training(race):

@@ -1,4 +1,4 @@
-"""Lesson 06's third measurement, 31, 32, 33, on a clock that the test makes up."""
+"""Lesson 06's second panel, 31, 32 and 33, on a clock that the test makes up."""
 
 import numpy as np
 import pytest

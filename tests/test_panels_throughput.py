@@ -111,7 +111,8 @@ def test_a_gpu_is_drawn_when_there_is_one(started, monkeypatch):
 def test_a_recording_is_drawn_with_its_machine_and_date(started, monkeypatch):
     sizes = (1, 8, 64)
     found = hardware.Throughput(sizes, tuple((1e-3,) * 9 for _ in sizes), ((1e-3, 1e-3),) * 3)
-    monkeypatch.setattr(experiment.hardware, "recording", lambda name: hardware.Recording("a test's GPU", "2026-01-02", {"cpu": found, "gpu": found}))
+    recording = hardware.Recording("a test's GPU", "2026-01-02", {"cpu": found, "gpu": found})
+    monkeypatch.setattr(experiment.hardware, "recording", lambda name: recording)
     panel = Throughput()
     assert panel.source.get_text() == "▲ GPU: recorded on a test's GPU, 2026-01-02." and tuple(panel.gpu[0].get_xdata()) == sizes
     panel.set(j=64)                                 # the recording is of the network 64-32-10 alone

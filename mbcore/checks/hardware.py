@@ -98,4 +98,5 @@ NINETY = {              # misconception -> the answer that it gives, for t0 = 12
 def ninety(answer):
     """Check the smallest B that gives 90 % of the ceiling 1/t1, for t0 = 120 and t1 = 2 microseconds."""
     return number(answer, 540, NINETY, praise="nine knees: B / (B + knee) = 9/10. For 99 % it would be 99 knees.",
-                  hint="Images per second are B / (t0 + B t1); the ceiling is 1 / t1. Divide the one by the other.", expected="a batch size")
+                  hint="images per second are B / (t0 + B t1), and the ceiling is 1 / t1. Divide the one by the other.",
+                  expected="a batch size")

@@ -180,7 +180,8 @@ def _result(c, source, found):
     best = np.array([_others(losses, k).mean(axis=2).argmin(axis=1) for k in range(c.seeds)])       # [seed, B]
     retuned = np.stack([losses[np.arange(len(sizes)), best[k], k] for k in range(c.seeds)], axis=1)
     chosen = tuple(c.lrs[k] for k in losses.mean(axis=2).argmin(axis=1))
-    return Result(c.examples, sizes, c.lrs, tuple(-(-c.examples // B) for B in sizes), source.perplexity, losses, excess, early, retuned, chosen)
+    steps = tuple(-(-c.examples // B) for B in sizes)
+    return Result(c.examples, sizes, c.lrs, steps, source.perplexity, losses, excess, early, retuned, chosen)
 
 
 def _others(a, k):

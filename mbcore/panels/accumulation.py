@@ -12,7 +12,7 @@ from .style import COLOURS, axes_style
 
 BATCHES = (10, 20, 32, 50, 53, 64, 100, 128, 200, 256)
 PARTS = (4, 5, 8, 10, 16, 20, 25, 32, 50, 64, 100, 128, 256)
-KINDS = {"one each": ("equal", MLP), "drawn": ("drawn", MLP), "by its class": ("by class", MLP),
+KINDS = {"one each": ("equal", MLP), "by chance": ("drawn", MLP), "by its class": ("by class", MLP),
          "one each, batch norm": ("equal", NORMALISED)}
 HEIGHTS = (2.2, 5, 14, 50)      # of the upper axes
 OFF = 0.30                      # the target

@@ -24,7 +24,8 @@ class Averages(Filling):
     size = (880, 430)
 
     def __init__(self):
-        coordinate_averages(2, draws=2)         # trains the network: not while a slider waits
+        for name in NAMES:                      # the first one trains the network: not while a slider waits
+            coordinate_averages(2, at=name, draws=2)
         self.measured, self.shown = {}, None
         super().__init__()
 

@@ -1,4 +1,4 @@
-"""Lesson 06's third panel: 31, 32 and 33 examples, timed in turns, and the interval of what the power of two gains."""
+"""Lesson 06's second panel: 31, 32 and 33 examples, timed in turns, and the interval of what the power of two gains."""
 
 from dataclasses import replace
 
@@ -101,7 +101,7 @@ class Neighbours(Panel):
         return self.reading_of(n, j, found)
 
     def reached(self, result):
-        return len(self.settled(result[1]))  == len(POWERS)
+        return len(self.settled(result[1])) == len(POWERS)
 
     def settled(self, j):
         """The powers whose whole interval lies on one side of the margin."""
@@ -118,8 +118,7 @@ class Neighbours(Panel):
             self.points[k].set_data([k], [(t / each / one)[k]])
             self.quartiles[k].set_data([k, k], quartiles[:, k])
             self.names[k].set_text(str(sizes[k]))
-        ends = (t / each / one)[[0, 2]]
-        self.straight.set_data([0, 2], ends)
+        self.straight.set_data([0, 2], (t / each / one)[[0, 2]])
         self.word.set_text("" if found.powers else "too slow to measure")
 
     def show_gain(self, k, colour, settled, found):

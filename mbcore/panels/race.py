@@ -60,7 +60,7 @@ class TwoStepsOrOne(Packed):
         axes.axhline(1, color=COLOURS["black"], linewidth=1.5)
         axes.text(0.02, 0.98, "two steps end lower", transform=axes.transAxes, va="top", fontsize=13)
         axes.text(0.02, 0.02, "one step ends lower", transform=axes.transAxes, fontsize=13)
-        axes.set_title("\u25cf same rate  \u25a0 twice (99 %)", fontsize=13, loc="left")
+        axes.set_title("\u25cf same rate  \u25a0 twice;  bars: 99 %", fontsize=13, loc="left")
         self.series = {}
         for factor, (marker, colour) in LOOK.items():
             bars = axes.add_collection(LineCollection([], colors=COLOURS[colour], linewidths=2.5))
@@ -99,13 +99,14 @@ class TwoStepsOrOne(Packed):
 
     def compared(self, found):
         """The ratio with its interval, and each arm at the best rate it was raced at."""
-        ratio = "Ratio {:.2g}, surely between {:.2g} and {:.2g}.".format(*np.exp([found.same[0].mean, found.same[0].low, found.same[0].high]))
+        same = found.same[0]
+        ratio = "Loss of one step / of two: {:.2f}, 99 % interval {:.2f} to {:.2f}.".format(*np.exp([same.mean, same.low, same.high]))
         raced = [other for (_, before, factor), other in self.raced.items() if before == found.before and factor == 1]
         if len(raced) < 2:
             return ratio
         two, one, gain = race.joined(raced).best
         low, high = np.exp([gain.low, gain.high])
-        return f"{ratio} Best rates so far, {two:g} and {one:g}: ratio between {low:.2g} and {high:.2g}."
+        return f"{ratio} Each at its best rate so far, {two:g} for two steps and {one:g} for one: {low:.2f} to {high:.2f}."
 
     def reached(self, result):
         won = {before for (_, before, factor), found in self.raced.items() if factor == 1 and found.same[0].sign < 0}

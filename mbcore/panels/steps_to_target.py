@@ -5,9 +5,8 @@ from matplotlib.patches import Rectangle
 
 from ..experiments import steps_to_target
 from ..experiments.critical_batch import REGIMES, counted
-from .base import choice, toggle
+from .base import Panel, choice, toggle
 from .label import label
-from .packed import Packed
 from .style import COLOURS, axes_style
 
 UNITS = {"steps": (8, 20_000), "examples": (100, 1_000_000)}        # and their limits; those of seconds are this machine's
@@ -29,7 +28,7 @@ LINES = {           # name -> what the legend says, colour, line, width, marker 
 LEGEND = ("best", "fixed", "missed", "seeds", "fit", "steep", "flat", "here")
 
 
-class StepsToTarget(Packed):
+class StepsToTarget(Panel):
     """Target loss, B, unit and learning rate. A sweep goes on while the other controls move, and is kept when it is whole.
 
     line: t0 and t1 of a step of this network on this machine, as of hardware.fit. configs: target loss -> Config of the sweep.

@@ -38,8 +38,8 @@ class TimeAverages(Packed):
         axes.set(xlim=(0, SHOWN), ylim=(-0.25, 0.35), xticks=[0, 50, 100], yticks=[-0.2, 0, 0.2])
         axes.set_title("dots: batches of 8, dashes: all examples", fontsize=13, loc="left")
         self.dots, = axes.plot([], [], "o", color=COLOURS["grey"], markersize=4)
-        self.rolling, = axes.plot([], [], "-.", color=COLOURS["blue"])
-        self.exponential, = axes.plot([], [], color=COLOURS["vermillion"], linewidth=3)
+        self.rolling, = axes.plot([], [], "s-", color=COLOURS["blue"], markevery=(8, 16))
+        self.exponential, = axes.plot([], [], "o-", color=COLOURS["vermillion"], markevery=16, linewidth=3)
         self.true, = axes.plot([], [], "--", color=COLOURS["black"])
         return [self.dots, self.rolling, self.exponential, self.true]
 
