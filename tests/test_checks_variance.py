@@ -98,7 +98,8 @@ def test_the_smallest_batch_is_right(answer):
 
 
 @pytest.mark.parametrize("answer, words", [
-    (4 * SCALE, "round up"), (int(4 * SCALE), "round up"), (2 * SCALE, "if the noise fell as 1/B"), (ceil(2 * SCALE), "if the noise fell as 1/B"),
+    (4 * SCALE, "round up"), (int(4 * SCALE), "round up"), (2 * SCALE, "if the noise fell as 1/B"),
+    (ceil(2 * SCALE), "if the noise fell as 1/B"),
     (round(SCALE), "the noise scale itself"), (SCALE / 4, "the other way round"), (4 * FULL.trace / FULL.sq_norm**0.5, "compare squares"),
     (2 * SCALE**0.5, "the root of the noise scale"), (smallest_batch(2, "mid", False), "without replacement"),
     (smallest_batch(2, "start"), "the stage 'start'"), (smallest_batch(2, "late"), "the stage 'late'"),

@@ -67,7 +67,8 @@ def smallest_batch(answer, ratio=2, at="mid"):
     if right - 1 <= answer < right:
         return Feedback(False, f"nearly. B counts examples, and at {right - 1} the ratio is still a little below {ratio}: round up.")
     wrong = {
-        f"that would do if the noise fell as 1/B. It falls as 1/sqrt(B): a ratio of {ratio} takes {ratio}^2 times the noise scale.": ratio * scale,
+        f"that would do if the noise fell as 1/B. It falls as 1/sqrt(B): a ratio of {ratio} takes {ratio}^2 times the noise scale.":
+            ratio * scale,
         "that is the noise scale itself: there signal and noise are equal, a ratio of 1.": scale,
         f"the other way round: you made the noise {ratio} times the signal.": scale / ratio**2,
         "compare squares with squares: tr(Sigma) is already a squared length, so it is divided by ||g||^2, not by ||g||.":

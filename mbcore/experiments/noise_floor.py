@@ -155,7 +155,8 @@ def _measured(r, c):
     rng = np.random.default_rng(c.seed)
     settled = np.array([d.of_mean[d.steps == c.steps // 2][0] < d.floor.mean(axis=-1) / 4 for d in r.descents])
     return replace(r, settled=settled, floors=np.array([f[0] for f in floors]), floor_half=np.array([f[1] for f in floors]),
-                   predicted=np.array([[predicted_floor(B, lr, c) for lr in c.lrs] for B in c.sizes]), slope=interval(slopes), hardest=hardest,
+                   predicted=np.array([[predicted_floor(B, lr, c) for lr in c.lrs] for B in c.sizes]),
+                   slope=interval(slopes), hardest=hardest,
                    steps_excess=interval(np.array(by_steps)), examples_excess=interval(np.array(by_examples)),
                    steps_parts=_parts(r.descents, at, lambda B: r.budget), examples_parts=_parts(r.descents, at, lambda B: c.steps // B),
                    off=off, var=var, var_half=var_half, averages=tuple(averages(v, c.sizes, c.draws, rng) for v in (1.0, 10.0)))

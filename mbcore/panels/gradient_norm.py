@@ -96,7 +96,8 @@ class GradientNorm(Filling):
         if len(found.sq_norms):
             seen = (f" Mean of {len(found.sq_norms):,} batches: {found.mean:.2g} ± {2 * drawn.se:.1g}; half of them are more than "
                     f"{drawn.angle.median:.0f}° off.")
-        return (f"Training: {key[0]}. B = {B}, {key[1]}: signal {signal:.2g} + noise {found.expected - signal:.2g} = {found.expected:.2g}.{seen}")
+        noise = found.expected - signal
+        return f"Training: {key[0]}. B = {B}, {key[1]}: signal {signal:.2g} + noise {noise:.2g} = {found.expected:.2g}.{seen}"
 
     def reached(self, result):
         B, _, first, _ = result

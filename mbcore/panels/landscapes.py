@@ -50,7 +50,8 @@ class Landscapes(Panel):
     def build_axes(self, axes, colour, marker):
         axes.set_title(" ")                                         # room for the label that changes
         self.lines.append(axes.plot([], [], color=colour, marker=marker, markevery=2)[0])
-        self.images.append(axes.imshow(np.zeros((2, 2)), extent=(-1, 1, -1, 1), origin="lower", aspect="auto", vmin=np.log10(LOSSES[0]), vmax=np.log10(LOSSES[1]), cmap="cividis"))
+        self.images.append(axes.imshow(np.zeros((2, 2)), extent=(-1, 1, -1, 1), origin="lower", aspect="auto",
+                                       vmin=np.log10(LOSSES[0]), vmax=np.log10(LOSSES[1]), cmap="cividis"))
         self.names.append(label(axes, 0.5, 1.03, transform=axes.transAxes, ha="center", va="bottom", fontsize=15))
         self.rises.append(label(axes, 0.5, 0.93, transform=axes.transAxes, ha="center", va="top", fontsize=13))
 
@@ -124,7 +125,8 @@ class Landscapes(Panel):
             return f"Seed {r}, {kind} {shape}: drawing. Weight decay, batch size, test error: {errors}."
         if shape == "planes":
             widest = " / ".join(f"{np.nanmean(found[k].loss <= 1):.0%}" for k in found)
-            return f"Seed {r}, {kind} planes. Weight decay, batch size, test error: {errors}. Share of the plane with a loss up to 1: {widest}."
+            return (f"Seed {r}, {kind} planes. Weight decay, batch size, test error: {errors}. "
+                    f"Share of the plane with a loss up to 1: {widest}.")
         rises = " / ".join(f"{landscapes.rise(found[k], at):.2g}" for k in sorted(found))
         return f"Seed {r}, {kind} lines. Weight decay, batch size, test error: {errors}. Rise at α = ±{at:g}: {rises}."
 

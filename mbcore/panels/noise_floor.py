@@ -31,7 +31,8 @@ class NoiseFloor(Filling):
         super().__init__()
 
     def controls(self):
-        return {"B": choice("Batch size B", SIZES, 1), "lr": choice("Learning rate", RATES, 0.2), "budget": toggle("Budget", BUDGETS, BUDGETS[0])}
+        return {"B": choice("Batch size B", SIZES, 1), "lr": choice("Learning rate", RATES, 0.2),
+                "budget": toggle("Budget", BUDGETS, BUDGETS[0])}
 
     def build(self, figure):
         self.left, self.right = figure.subplots(1, 2, width_ratios=(1.15, 1), sharey=True)
