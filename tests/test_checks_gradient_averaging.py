@@ -35,7 +35,8 @@ def past_the_end(mean_gradient, B, n):
 
 RIGHT = {"by share": by_share, "sum first": sum_first, "slices past the end": past_the_end,
          "one by one": lambda mean_gradient, B, n: np.mean([mean_gradient(b, b + 1) for b in range(B)], axis=0),
-         "weighted average": lambda m, B, n: np.average([m(k, k + n) for k in range(0, B, n)], axis=0, weights=[min(n, B - k) for k in range(0, B, n)]),
+         "weighted average": lambda m, B, n: np.average([m(k, k + n) for k in range(0, B, n)], axis=0,
+                                                        weights=[min(n, B - k) for k in range(0, B, n)]),
          "a list": lambda *a: by_share(*a).tolist(), "float32": lambda *a: by_share(*a).astype(np.float32)}
 
 

@@ -106,7 +106,8 @@ def test_networks_are_trained_before_a_late_race():
     np.testing.assert_array_equal(last(racing(c, late.start)).one, late.one)
 
 
-@pytest.mark.parametrize("mean, words", [(0.5, "2 steps still end lower"), (-0.5, "one step still ends lower"), (0.0, "they differ by less than 1.1x")])
+@pytest.mark.parametrize("mean, words", [(0.5, "2 steps still end lower"), (-0.5, "one step still ends lower"),
+                                         (0.0, "they differ by less than 1.1x")])
 def test_each_at_its_own_best_rate_in_words(mean, words):
     noise = np.array([0.01, -0.01, 0.02, -0.02] * 2)
     race = _compared(Race(0, (0.1,), np.array([0]), np.ones((1, 1, 8)), np.exp(mean + noise).reshape(1, 1, 8)), 2)
@@ -115,7 +116,8 @@ def test_each_at_its_own_best_rate_in_words(mean, words):
 
 @pytest.mark.parametrize("close, said", [((1, 1), "up to 0.2"), ((1, 0), "up to 0.1"), ((0, 1), None)])
 def test_up_to_which_rate_a_step_at_twice_the_rate_is_as_good(close, said):
-    race = Race(0, (), *np.zeros((3, 0)), scaled=tuple((r, 2 * r, Interval(0, -0.01, 0.01 if c else 0.5)) for r, c in zip((0.1, 0.2), close)))
+    scaled = tuple((r, 2 * r, Interval(0, -0.01, 0.01 if c else 0.5)) for r, c in zip((0.1, 0.2), close))
+    race = Race(0, (), *np.zeros((3, 0)), scaled=scaled)
     words = _pace(SMALL, race)
     assert said in words if said else words == ""
 

@@ -60,7 +60,7 @@ def xy(line):
 
 def test_it_opens_with_the_easiest_sweep_whole(panel):
     assert panel.found.keys() == {1.0} and panel.found[1.0][0] == 1
-    assert "Loss 1, B = 179, its best rate 2: 53 steps" in panel.reading and "B_crit is 10, B_simple 18." in panel.reading
+    assert "Loss 1, B = 179, its best rate 2: 52 steps" in panel.reading and "B_crit is 10, B_simple 18." in panel.reading
     assert panel.reached(panel.result) is False
 
 

@@ -25,7 +25,8 @@ def _whole_parts(mean_gradient, B, n):
 
 
 def _whole_parts_weighted(mean_gradient, B, n):
-    return sum((n / B * mean_gradient(first, last) for first, last in _parts(B, n) if last - first == n), 0 * mean_gradient(0, min(n, B)))
+    whole = [mean_gradient(first, last) for first, last in _parts(B, n) if last - first == n]
+    return n / B * np.sum(whole, axis=0) if whole else np.zeros_like(mean_gradient(0, min(n, B)))
 
 
 def _last(mean_gradient, B, n):
@@ -38,9 +39,9 @@ def _last_weighted(mean_gradient, B, n):
 
 
 ACCUMULATED = {                                 # misconception -> the gradient that it produces
-    "this is the mean of the parts' means. A part of 1 example gets the same say as a part of 3; weight each part by its number of examples.":
+    "this is the mean of the parts' means. A part of 1 example gets the same say as a part of 3; weight each by its number of examples.":
         _added(lambda size, B, n, K: 1 / K),
-    "you added the parts' gradients. Each is a mean already, so the sum grows with the number of parts: give each part its share of B.":
+    "you added the parts' gradients. Each is a mean already, so the sum grows with their number: give each part its share of B.":
         _added(lambda size, B, n, K: 1),
     "every part got the weight n / B, also the last one, which is smaller.": _added(lambda size, B, n, K: n / B),
     "you divided by n times the number of parts. That is not B when the last part is smaller.": _added(lambda size, B, n, K: size / (n * K)),
@@ -65,8 +66,8 @@ def accumulated(solution):
 
     mean_gradient(first, last) gives the gradient of the mean over the examples first to last - 1, as a program does.
     """
-    return function(solution, _added(lambda size, B, n, K: size / B), ACCUMULATED, [_case(*sizes) for sizes in ((7, 3), (6, 3), (5, 1), (4, 8))],
-                    takes="mean_gradient, B and n", returns="g[p]",
+    return function(solution, _added(lambda size, B, n, K: size / B), ACCUMULATED,
+                    [_case(*sizes) for sizes in ((7, 3), (6, 3), (5, 1), (4, 8))], takes="mean_gradient, B and n", returns="g[p]",
                     praise="7 = 3 + 3 + 1, 6 = 3 + 3, five parts of 1, and one part where n is above B: all give the gradient of one pass.",
                     hint="Write down the weight that an example of each part gets; it must be 1/B.")
 

@@ -26,7 +26,8 @@ SIDES = {"copies": "copies", "index": "averaged"}           # what is compared -
 class Cost:
     """One graph at one batch size. Both passes call `calls` kernels. nbytes: of all arrays. held: bytes that Python holds for
     the graph and the program beside the arrays. compile: seconds from the equations to a program. step: seconds of an SGD
-    step on one BLAS thread, a median. None: not measured; all else is then counted from smaller graphs, being linear in B."""
+    step on one BLAS thread, the least of several: another program that runs can only add to it, and adds most to the longest.
+    None: not measured; all else is then counted from smaller graphs, being linear in B."""
 
     B: int
     nodes: int
@@ -58,7 +59,7 @@ def _timed(cost, step, budget):
     with one_blas_thread():
         while len(took) < 3 or sum(took) < budget:
             took.append(seconds(step))
-    return replace(cost, step=float(np.median(took)))
+    return replace(cost, step=min(took))
 
 
 @functools.cache
@@ -130,7 +131,7 @@ def _cost(side, B, rounds, seed):
     step = stepper(net, model, B, seed)
     with one_blas_thread():
         step()                                          # binds and warms
-        took = float(np.median([seconds(step) for _ in range(rounds)]))
+        took = min(seconds(step) for _ in range(rounds))
     return Cost(B, **model.graph.counts, calls=net.calls, nbytes=net.nbytes, compile=compiling, step=took), step
 
 

@@ -43,9 +43,9 @@ class Config:
     target: float = 0.3
     j: int = 16
     seeds: int = 5
-    epochs: float = 1.6
+    epochs: float = 2.0
     steps: int = 240
-    looks: int = 30
+    looks: int = 40
     rounds: int = 4
     probes: int = 8
     draws: int = 1000
@@ -60,7 +60,8 @@ class Config:
 
 SMALL = Config(sizes=(1, 4, 16, 64, 359), target=0.6, j=12, seeds=5, epochs=0.9, steps=140, looks=16, probes=1,
                draws=400)       # fewer batch sizes, a smaller network, an easier target, the noise scale at the start and the end alone
-TARGETS = {c.target: c for c in (Config(target=1.0, epochs=0.5, steps=100, looks=20, seeds=4), Config(target=0.6, epochs=1.0, steps=140), Config())}
+EASY = Config(target=1.0, epochs=0.5, steps=100, looks=20, seeds=4)
+TARGETS = {c.target: c for c in (EASY, Config(target=0.6, epochs=1.0, steps=140), Config())}         # a budget for each
 
 
 def running(config=Config(), executor=None):

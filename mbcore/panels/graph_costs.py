@@ -32,7 +32,7 @@ class GraphCosts(Panel):
             found = costs(size)                                         # each is built here, and not behind the slider
             if size <= QUICK:
                 self.keep(found)
-        self.limit = min(1e3 * costs(YARDSTICK)["copies"].step for _ in range(9))      # the least disturbed
+        self.limit = min(1e3 * costs(YARDSTICK)["copies"].step for _ in range(9))
         self.step["copies"][YARDSTICK] = self.limit
         super().__init__()
 

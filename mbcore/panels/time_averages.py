@@ -52,9 +52,11 @@ class TimeAverages(Packed):
         axes.plot(WINDOWS, [1 / (2 * N - 1) for N in WINDOWS], ":", color=COLOURS["vermillion"], linewidth=2)
         axes.axhline(LEFT, color=COLOURS["black"], linewidth=1)
         axes.set_title("dotted: 1/N and 1/(2N-1)", fontsize=13, loc="left")
-        self.lines = [axes.plot([], [], marker, color=COLOURS[colour])[0] for marker, colour in (("s-", "blue"), ("o-", "vermillion"))]
-        self.here = [axes.plot([], [], marker, color=COLOURS[colour], markersize=15)[0] for marker, colour in (("s", "blue"), ("o", "vermillion"))]
-        self.names = label(axes, 0.03, 0.04, "\u25a0 mean of the last N\n\u25cf exponential, 1/N", transform=axes.transAxes, va="bottom", fontsize=14)
+        looks = ("s", "blue"), ("o", "vermillion")
+        self.lines = [axes.plot([], [], marker + "-", color=COLOURS[colour])[0] for marker, colour in looks]
+        self.here = [axes.plot([], [], marker, color=COLOURS[colour], markersize=15)[0] for marker, colour in looks]
+        self.names = label(axes, 0.03, 0.04, "\u25a0 mean of the last N\n\u25cf exponential, 1/N", va="bottom", fontsize=14,
+                           transform=axes.transAxes)
         return [*self.lines, *self.here, self.names]
 
     def compute(self, N, lr):
@@ -81,8 +83,9 @@ class TimeAverages(Packed):
         if not errors:
             return f"Training at learning rate {lr:g}: {len(g)} of {STEPS} steps."
         moving = "the parameters stand still" if not lr else f"training at learning rate {lr:g}"
-        return (f"N = {N}, {moving}: the mean of the last {N} leaves {100 * errors[N][0]:.0f} % of a batch's error (theory {100 / N:.0f} %), "
-                f"the exponential average {100 * errors[N][1]:.0f} % (theory {100 / (2 * N - 1):.0f} %).")
+        rolling, exponential = (f"{100 * left:.0f} %" for left in errors[N])
+        return (f"N = {N}, {moving}: the mean of the last {N} leaves {rolling} of a batch's error (theory {100 / N:.0f} %), "
+                f"the exponential average {exponential} (theory {100 / (2 * N - 1):.0f} %).")
 
     def reached(self, result):
         N, _, _, errors = result
