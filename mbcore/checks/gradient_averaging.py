@@ -44,7 +44,8 @@ ACCUMULATED = {                                 # misconception -> the gradient 
     "you added the parts' gradients. Each is a mean already, so the sum grows with their number: give each part its share of B.":
         _added(lambda size, B, n, K: 1),
     "every part got the weight n / B, also the last one, which is smaller.": _added(lambda size, B, n, K: n / B),
-    "you divided by n times the number of parts. That is not B when the last part is smaller.": _added(lambda size, B, n, K: size / (n * K)),
+    "you divided by n times the number of parts. That is not B when the last part is smaller.":
+        _added(lambda size, B, n, K: size / (n * K)),
     "the smaller last part is left out: the loop ends too early.": _whole_parts,
     "the smaller last part is left out, though B counts its examples.": _whole_parts_weighted,
     "only the last part is left: you wrote = where += adds, or you set the sum to zero inside the loop.": _last_weighted,

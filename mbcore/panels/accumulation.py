@@ -57,7 +57,8 @@ class Accumulation(Packed):
     def build_memory(self, axes):
         axes_style(axes, "compute batch", "memory, kB")
         axes.set(xscale="log", yscale="log", xlim=(3.3, 320), ylim=(15, 1000),
-                 xticks=[5, 10, 50, 100], xticklabels=["5", "10", "50", "100"], yticks=[20, 50, 100, 500], yticklabels=["20", "50", "100", "500"])
+                 xticks=[5, 10, 50, 100], xticklabels=["5", "10", "50", "100"],
+                 yticks=[20, 50, 100, 500], yticklabels=["20", "50", "100", "500"])
         axes.minorticks_off()
         axes.plot(PARTS, [held(n) / 1000 for n in PARTS], color=COLOURS["grey"], linewidth=2)
         axes.text(0.01, 0.97, "line: the program, computed\nsquares: everything, measured", fontsize=13, va="top", transform=axes.transAxes)

@@ -49,7 +49,8 @@ class TwoStepsOrOne(Packed):
             seeds = axes.add_collection(LineCollection([], colors=COLOURS[colour], linewidths=0.8, alpha=0.4))
             mean, = axes.plot([], [], color=COLOURS[colour], linestyle=style, marker=marker, markersize=9, linewidth=3)
             self.arms.append((seeds, mean))
-        self.names = label(axes, 0.03, 0.04, "\u25b2 two steps of 5\n\u25cf one step of 10", va="bottom", fontsize=14, transform=axes.transAxes)
+        self.names = label(axes, 0.03, 0.04, "\u25b2 two steps of 5\n\u25cf one step of 10", va="bottom", fontsize=14,
+                           transform=axes.transAxes)
         return [*(artist for arm in self.arms for artist in arm), self.names]
 
     def build_gains(self, axes):
