@@ -13,7 +13,6 @@ from pathlib import Path
 from time import perf_counter, process_time
 
 import numpy as np
-from scipy.special import bdtr, stdtrit
 
 from .backend import array_module, free_memory, one_blas_thread, synchronise, to_gpu
 from .progress import last
@@ -131,6 +130,7 @@ def _batch(equations):
 
 def ratio_interval(a, b):
     """(low, high) for the median of a/b over rounds, at least 95 %, from order statistics: no shape is assumed. Needs 6 rounds."""
+    from scipy.special import bdtr    # SciPy brings a BLAS of its own, and takes long to import
     r = np.sort(np.asarray(a, float) / np.asarray(b, float))
     k = int((bdtr(np.arange(len(r)), len(r), 0.5) <= (1 - LEVEL) / 2).sum())
     return (float(r[k - 1]), float(r[-k])) if k else (0.0, float("inf"))
@@ -151,6 +151,7 @@ class Line:
 def fit(B, seconds):
     """Least squares of relative errors, sum ((t0 + B t1 - t) / t)^2, at 3 batch sizes or more; intervals by Student's t,
     for the knee by Fieller's theorem (no upper end where t1 may be 0)."""
+    from scipy.special import stdtrit    # SciPy brings a BLAS of its own, and takes long to import
     B, t = np.asarray(B, float), np.asarray(seconds, float)
     if B.shape != t.shape or B.ndim != 1 or len(np.unique(B)) < 3 or not (t > 0).all():
         raise ValueError(f"B, seconds: expected at least 3 different batch sizes and as many positive times, got {B} and {t}")

@@ -10,7 +10,6 @@ from math import inf, isfinite
 from time import perf_counter
 
 import numpy as np
-from scipy.special import stdtrit
 
 from .hardware import LEVEL, fieller, fit, throughput
 
@@ -200,6 +199,7 @@ def _without_each(a):
 
 def _ratio(trace, sq_norm):
     """The ratio of the first entries, inf where ||g||^2 drowns in the noise, and its interval."""
+    from scipy.special import stdtrit    # SciPy brings a BLAS of its own, and takes long to import
     K = len(trace) - 1
     V = np.cov(trace[1:], sq_norm[1:], ddof=0) * (K - 1)
     value = float(trace[0] / sq_norm[0]) if sq_norm[0] > 0 else inf

@@ -96,7 +96,8 @@ def test_better_right(answer):
     (dict.fromkeys(RIGHT_AXES, 22), "B = 22 is better on every axis"), (dict.fromkeys(RIGHT_AXES, 359), "B = 359 is better on every axis"),
     ({**RIGHT_AXES, "steps": 22}, "115 stand against 55"), ({**RIGHT_AXES, "examples": 359, "seconds": 22}, "2,530 against 19,745"),
     ({**RIGHT_AXES, "seconds": 22}, "0.12 s against 0.075 s"), ({**RIGHT_AXES, "seconds": 44}, "for seconds, expected 22 or 359, got 44"),
-    ({**RIGHT_AXES, "steps": True}, "for steps"), ({**RIGHT_AXES, "steps": [22]}, "for steps"), ({**RIGHT_AXES, "steps": None}, "for steps"),
+    ({**RIGHT_AXES, "steps": True}, "for steps"), ({**RIGHT_AXES, "steps": [22]}, "for steps"),
+    ({**RIGHT_AXES, "steps": None}, "for steps"),
     ({"steps": 359}, "expected a dictionary with steps, examples, seconds"), (22, "expected a dictionary"), (None, "expected a dictionary"),
     ((359, 22, 359), "expected a dictionary")])
 def test_better_wrong(answer, words):

@@ -82,5 +82,5 @@ def better(answer):
     for unit, count in COUNTS.items():
         if answer[unit] != min(count, key=count.get):
             return Feedback(False, f"look at {unit} again: " + WHY[unit].format(count[22], count[359]))
-    return Feedback(True, "fewer steps and, where t0 is large, fewer seconds, but many more examples. 'A large batch is worse' says nothing "
-                    "without its axis.")
+    return Feedback(True, "fewer steps and, where t0 is large, fewer seconds, but many more examples. 'A large batch is worse' says "
+                    "nothing without its axis.")

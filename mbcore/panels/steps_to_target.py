@@ -118,8 +118,6 @@ class StepsToTarget(Panel):
         for artist in (sample, self.axes.text(1.11, y, LINES[name][0], transform=self.axes.transAxes, va="center", fontsize=13)):
             artist.set_in_layout(False)
 
-    # ------------------------------------------------------------------ what moves
-
     def update(self, result):
         target, r, shown = result
         B, unit, fixed = shown["B"], shown["unit"], shown["rate"] == RATES[1]
@@ -176,11 +174,10 @@ class StepsToTarget(Panel):
         point.set_data(*([estimate.value], [y]) if estimate else ([], []))
         text.set_text(f"{estimate.value:.0f}  ({estimate.low:.0f} to {estimate.high:.0f})" if estimate else "")
 
-    # ------------------------------------------------------------------ words
-
     def reading_of(self, target, r, B, fixed, own):
         if not r.fit:
-            return f"Loss {target:g}: {np.isfinite(r.best).sum()} of {len(r.sizes)} batch sizes so far; the curve comes when all are in."
+            rest = "it goes on when you move the target loss away and back" if self.halted == target else "the curve comes when all are in"
+            return f"Loss {target:g}: {np.isfinite(r.best).sum()} of {len(r.sizes)} batch sizes so far; {rest}."
         rate = "rate 1 for all" if fixed else f"its best rate {r.best[r.sizes.index(B)]:g}"
         scales = f"B_crit is {r.fit.B_crit.value:.0f}, B_simple {r.noise.B_simple.value:.0f}."
         if np.isnan(own):
@@ -202,5 +199,4 @@ def _look(name):
 
 def short(tick):
     """10000 as 10k."""
-    scale, letter = next(((s, c) for s, c in ((1e6, "M"), (1e3, "k")) if tick >= s), (1, ""))
-    return f"{tick / scale:g}{letter}"
+    return f"{tick / 1e6:g}M" if tick >= 1e6 else f"{tick / 1e3:g}k" if tick >= 1e3 else f"{tick:g}"
