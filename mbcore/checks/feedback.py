@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import isfinite
 from numbers import Real
+from textwrap import fill
 
 import numpy as np
+
+WIDTH = 100     # characters: a longer line breaks inside a word in JupyterLab
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,7 @@ class Feedback:
     because: str
 
     def __repr__(self):
-        return f"{'Right' if self.right else 'Not yet'}: {self.because}"
+        return fill(f"{'Right' if self.right else 'Not yet'}: {self.because}", WIDTH, break_on_hyphens=False)
 
 
 @dataclass(frozen=True)

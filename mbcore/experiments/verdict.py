@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from textwrap import fill
 
 LABELS = ("holds", "holds when", "does not hold here", "contested", "not measured here")
+WIDTH = 100     # characters: a longer line breaks inside a word in JupyterLab
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class Verdict:
             raise ValueError(f"label: expected one of {', '.join(LABELS)}, got {self.label!r}")
 
     def __str__(self):
-        return f"{self.claim}  {self.label}{' …' if self.label == 'holds when' else ''}: {self.because}"
+        text = f"{self.claim}  {self.label}{' …' if self.label == 'holds when' else ''}: {self.because}"
+        return fill(text, WIDTH, subsequent_indent="    ", break_on_hyphens=False)
 
     def __repr__(self):
         return str(self)

@@ -5,9 +5,8 @@ from matplotlib.collections import PolyCollection
 from ..experiments.accumulation import held, peak
 from ..experiments.models import MLP
 from ..experiments.parts import NORMALISED, ragged
-from .base import choice, toggle
+from .base import Panel, choice, toggle
 from .label import label
-from .packed import Packed
 from .style import COLOURS, axes_style
 
 BATCHES = (10, 20, 32, 50, 53, 64, 100, 128, 200, 256)
@@ -19,7 +18,7 @@ OFF = 0.30                      # the target
 SHOWN = 330                     # entries of the gradient: W1[y,j] and C1[y], the last
 
 
-class Accumulation(Packed):
+class Accumulation(Panel):
     """Optimisation batch, compute batch, and how many tokens an example holds."""
 
     title = "One batch, computed in parts"

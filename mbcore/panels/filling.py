@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from time import sleep
-
-from PIL import Image
 
 from .base import Panel
 
 STEPS = 100         # about as many as an experiment yields
-COLOURS = 24        # of a stored picture
 
 
 class Filling(Panel):
@@ -21,7 +17,6 @@ class Filling(Panel):
     def __init__(self):
         self.pause = 0                          # the first picture is complete before it is shown
         super().__init__()
-        self._swap("png", packed(self._image()))
         self.pause = self.seconds / STEPS
 
     def drawing(self, **values):
@@ -35,15 +30,3 @@ class Filling(Panel):
 
     def _recompute(self, patience=0):           # no patience: what is there after one step is shown, and a worker takes over
         super()._recompute(patience)
-
-    def png(self):
-        picture = Image.open(io.BytesIO(self.picture.value)).convert("RGB")
-        return packed(picture.resize(self.size, Image.Resampling.LANCZOS))
-
-
-def packed(image):
-    """PNG bytes of few colours, by an octree: under half of what 256 take, since a stored lesson with three panels has a limit."""
-    file = io.BytesIO()
-    few = image.convert("RGB").quantize(COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    few.save(file, "png", optimize=True)
-    return file.getvalue()

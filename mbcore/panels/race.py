@@ -6,9 +6,8 @@ import numpy as np
 from matplotlib.collections import LineCollection
 
 from ..experiments import race
-from .base import choice, toggle
+from .base import Panel, choice, toggle
 from .label import label
-from .packed import Packed
 from .style import COLOURS, axes_style
 
 RATES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0)
@@ -19,7 +18,7 @@ TICKS = {0: (0.1, 0.3, 1, 3), 30: (0.01, 0.1, 1)}
 LOOK = {1.0: ("o", "blue"), 2.0: ("s", "green")}
 
 
-class TwoStepsOrOne(Packed):
+class TwoStepsOrOne(Panel):
     """Learning rate, where the race starts, and the rate of the single step; each race stays on the right when it is run."""
 
     title = "Two steps of 5, or one step of 10 on the same examples"

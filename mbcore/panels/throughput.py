@@ -1,11 +1,9 @@
 """Lesson 06's first panel: the time of a step against B, measured while you watch; images per second; and where memory ends."""
 
-import io
 from dataclasses import replace
 
 import numpy as np
 from matplotlib.patches import Rectangle
-from PIL import Image
 
 from ..experiments import throughput
 from ..experiments.memory import predicted
@@ -119,13 +117,6 @@ class Throughput(Panel):
             self.show_limits(r)
         self.show_choice(B, r)
         return self.reading_of(j, B, r)
-
-    def png(self):
-        """As in every panel, with the palette of an octree: half the bytes, since a stored lesson has a limit."""
-        packed = io.BytesIO()
-        picture = Image.open(io.BytesIO(super().png())).convert("RGB")
-        picture.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(packed, "png", optimize=True)
-        return packed.getvalue()
 
     def reached(self, result):
         (j, B), share = result, self.share_at(*result)

@@ -1,9 +1,8 @@
 """Lesson 04's third panel: averages of gradients over time, while the parameters stand still and while they move."""
 
 from ..experiments.time_averages import averaged, streaming
-from .base import choice
+from .base import Panel, choice
 from .label import label
-from .packed import Packed
 from .style import COLOURS, axes_style
 
 WINDOWS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
@@ -13,7 +12,7 @@ WEIGHT = -7                     # in the gradient: C1[3]
 LONG, LEFT = 16, 0.5            # the target
 
 
-class TimeAverages(Packed):
+class TimeAverages(Panel):
     """N and the learning rate; on the left one weight's gradient, on the right what is left of the noise for every N."""
 
     title = "Averages over time: quiet, but late"

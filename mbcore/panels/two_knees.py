@@ -3,9 +3,8 @@
 import numpy as np
 
 from ..experiments.critical_batch import costs
-from .base import choice
+from .base import Panel, choice
 from .label import label
-from .packed import Packed
 from .style import COLOURS, axes_style
 
 T0 = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000)               # microseconds
@@ -22,7 +21,7 @@ LINES = {                           # colour, line, width, marker and its size
 UNITS = {"seconds": "s", "joules": "J"}
 
 
-class TwoKnees(Packed):
+class TwoKnees(Panel):
     """A machine (t0, t1, workers and their watts) and B, for one whole sweep.
 
     line: t0 and t1 of this machine, as of hardware.fit; they are on the sliders beside round numbers.
