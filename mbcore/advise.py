@@ -190,7 +190,7 @@ def _reasons(a, tried):
     if free > tried.most or free < tried.least:
         limit = f"the {a.N} examples there are" if tried.most == a.N else f"what fits into memory, {tried.most} examples"
         yield f"That is {'above ' + limit if free > tried.most else 'below the smallest batch possible'}, so the batch stops there."
-    yield f"Memory holds a batch of {a.largest:,} ({tried.memory_note})."
+    yield f"Memory holds a batch of about {float(f'{a.largest:.2g}'):,.0f} ({tried.memory_note})."
     yield (f"Learning rate: {_round(a.lr_trial)} was best with B = {a.B_trial}. Below B = {_round(middle)} change it in proportion to B, "
            "as small steps only add up; well above leave it, as the loss's curvature limits it: it goes as 1/(1 + B_crit/B). Adam's goes "
            "as the square root of that.")
@@ -216,7 +216,7 @@ def _caveats(a, tried):
 
 
 def _seconds(t):
-    for unit, size in (("s", 1), ("ms", 1e-3), ("us", 1e-6)):
+    for unit, size in (("s", 1), ("ms", 1e-3), ("µs", 1e-6)):
         if t >= size:
             return f"{_round(t / size)} {unit}"
     return f"{_round(max(t, 0) / 1e-9)} ns"

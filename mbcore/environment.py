@@ -15,7 +15,8 @@ ENOUGH = 450e6          # bytes that every lesson runs in
 
 def environment():
     """Sentences: Python and NumPy, processor and BLAS threads, memory, GPU."""
-    return (_versions(), _processor(), _memory(free_memory()), _gpu(gpu_available()))
+    return (_versions(), _processor(), "The lessons mostly use one thread, so that what you see is not several cores at work.",
+            _memory(free_memory()), _gpu(gpu_available()))
 
 
 def _versions():
@@ -25,8 +26,7 @@ def _versions():
 def _processor():
     cores, blas = os.cpu_count() or 1, [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
     threads = max((pool["num_threads"] for pool in blas), default=1)
-    return (f"{cores} processor core{'s' * (cores > 1)}; matrix products may use {threads} thread{'s' * (threads > 1)}. "
-            "The lessons mostly use one, so that what you see is not several cores at work.")
+    return f"{cores} processor core{'s' * (cores > 1)}; matrix products may use {threads} thread{'s' * (threads > 1)}."
 
 
 def _memory(free):

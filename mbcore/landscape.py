@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from numbers import Real
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import Bounds, minimize
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from .backend import one_blas_thread, to_cpu
@@ -31,27 +31,35 @@ class Slice:
     error: np.ndarray = field(repr=False)
 
 
+STEP = 1e-8                     # of the differences of gradients that top_eigenvalues takes
+
+
 def interpolation(program, start, end, alphas, **inputs):
     """f((1 - alpha) start + alpha end), start and end being parameters by name; alphas may go beyond 0 and 1.
 
     I. Goodfellow et al., arXiv:1412.6544; between a small-batch and a large-batch solution: N. Keskar et al., arXiv:1609.04836.
     """
-    f = Objective(program, inputs)
+    f = _objective(program, inputs)
     start, end = f.vector("start", start), f.vector("end", end)
     return _slice(f, start, (end - start,), (_places("alphas", alphas),))
 
 
 def slice_1d(program, direction, alphas, **inputs):
     """f(theta + alpha direction), the direction by name of parameter."""
-    f = Objective(program, inputs)
+    f = _objective(program, inputs)
     return _slice(f, f.start, (f.vector("direction", direction),), (_places("alphas", alphas),))
 
 
 def slice_2d(program, first, second, alphas, betas, **inputs):
     """f(theta + alpha first + beta second), row by row of alphas."""
-    f = Objective(program, inputs)
+    f = _objective(program, inputs)
     directions = f.vector("first", first), f.vector("second", second)
     return _slice(f, f.start, directions, (_places("alphas", alphas), _places("betas", betas)))
+
+
+def _objective(program, inputs):
+    """In place of a program and its inputs an Objective may stand, so that many slices need not make it anew."""
+    return program if isinstance(program, Objective) and not inputs else Objective(program, inputs)
 
 
 def _slice(f, start, directions, grids):
@@ -130,7 +138,7 @@ def sharpness(program, rng, eps=1e-3, iterations=10, **inputs):
     """
     if not (isinstance(eps, Real) and 0 < eps < np.inf):
         raise ValueError(f"eps: expected a positive number, got {eps!r}")
-    f, iterations = Objective(program, inputs), whole("iterations", iterations)
+    f, iterations = _objective(program, inputs), whole("iterations", iterations)
     box = eps * (np.abs(f.start) + 1)
 
     def descent(z):
@@ -139,8 +147,9 @@ def sharpness(program, rng, eps=1e-3, iterations=10, **inputs):
         return -loss, -g
 
     with one_blas_thread():
+        f.move(f.start)
         loss = _loss_and_error(f)[0]
-        found = minimize(descent, generator(rng).uniform(-box, box), jac=True, method="L-BFGS-B", bounds=np.column_stack([-box, box]),
+        found = minimize(descent, generator(rng).uniform(-box, box), jac=True, method="L-BFGS-B", bounds=Bounds(-box, box),
                          options=dict(maxiter=iterations, ftol=0, gtol=0))
     worst = max(loss, -float(found.fun))
     return Sharpness(100 * (worst - loss) / (1 + loss), loss, worst, float((np.abs(found.x) >= box).mean()), found.nit, found.nfev)
@@ -158,22 +167,41 @@ class Eigenvalues:
 def top_eigenvalues(program, rng, k=1, tol=1e-6, **inputs):
     """The k largest eigenvalues of the Hessian of f, by SciPy's Lanczos (eigsh) on Hessian-vector products.
 
-    tol: relative, not below what the products hold, about 1e-9. RuntimeError when Lanczos does not settle.
+    tol: relative, not below what the products hold, about 1e-7. RuntimeError when Lanczos does not settle.
     """
-    f, k = Objective(program, inputs), whole("k", k)
+    f, k = _objective(program, inputs), whole("k", k)
     n = len(f.start)
     if k >= n:
         raise ValueError(f"k: expected fewer than the {n} parameters, got {k}")
-    H = LinearOperator((n, n), matvec=lambda v: f.hessian_times(np.ravel(v)), dtype=float)
     with one_blas_thread():
+        product = _products(f)
         try:
-            values, vectors = eigsh(H, k, which="LA", v0=generator(rng).standard_normal(n), tol=tol)
+            values, vectors = eigsh(LinearOperator((n, n), matvec=product, dtype=float), k, which="LA", ncv=min(n, 2 * k + 6), tol=tol,
+                                    v0=generator(rng).standard_normal(n))
         except ArpackNoConvergence as error:
             raise RuntimeError(f"top_eigenvalues: only {len(error.eigenvalues)} of {k} settled; try fewer, or a larger tol") from None
         order = np.argsort(values)[::-1]
         values, vectors = values[order], vectors.T[order]
-        residuals = [np.linalg.norm(f.hessian_times(v) - value * v) for v, value in zip(vectors, values)]
+        residuals = [np.linalg.norm(product(v) - value * v) for v, value in zip(vectors, values)]
     return Eigenvalues(values, vectors, np.array(residuals))
+
+
+def _products(f):
+    """v -> H v = (g(theta + e v) - g(theta)) / e with e |v| = 1e-8, about 1e-7 relative in float64.
+
+    Not Program.hessian_vector_product, whose step of 1e-5 (1 + |theta|) is right for smooth functions alone. An example that has the kink
+    of a relu within the step adds a curvature that is not there; of 1,437 examples and 32 units some always have, and eigenvalues came
+    out up to 55 % too large. At this step one difference is as good as a central one, and half the work.
+    """
+    f.move(f.start)
+    here = f.loss_and_gradient()[1]
+
+    def product(v):
+        v = np.ravel(v)
+        e = STEP / np.linalg.norm(v)
+        f.move(f.start + e * v)
+        return (f.loss_and_gradient()[1] - here) / e
+    return product
 
 
 def _places(name, grid):

@@ -7,6 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from .verdicts import LESSONS, claims
+
 
 @dataclass(frozen=True)
 class Question:
@@ -22,9 +24,9 @@ QUESTIONS = (
     Question("You double the batch size. The memory that the parameters take …", ("doubles", "stays as it is", "halves"),
              "T5", {"holds": "stays as it is"}),
     Question("On one core, with nothing in parallel, an example in a large batch costs, beside an example alone, …",
-             ("the same", "several times less, whatever the network", "several times less, if the network is small"),
-             "T2", {"does not hold here": "the same", "holds": "several times less, whatever the network",
-                    "holds when": "several times less, if the network is small"}),
+             ("the same", "several times less, for a large layer too", "several times less, for a small layer only"),
+             "T2", {"does not hold here": "the same", "holds": "several times less, for a large layer too",
+                    "holds when": "several times less, for a small layer only"}),
     Question("A regulariser that depends on the parameters alone is added to the loss. In the batch's gradient, its part is …",
              ("divided by B, like every part", "not divided by B"),
              "Q6", {"holds": "not divided by B", "does not hold here": "divided by B, like every part"}),
@@ -89,12 +91,36 @@ class Returned:
     agrees: bool | None
 
 
+class Returns(tuple):
+    """Of Returned, one for each question; a notebook shows them as a table."""
+
+    HEAD = ("", "your question", "what was found", "your prediction", "lesson")
+
+    def _cells(self):
+        for number, row in enumerate(self, 1):
+            said = "–" if row.predicted is None else f"{row.predicted} ✓" if row.agrees else row.predicted
+            yield str(number), row.question.text, row.found or f"not settled: {row.verdict.label}", said, LESSONS[claims()[row.question.claim]]
+
+    def __str__(self):
+        lines = [f"{number}. {text}\n   found: {found}; predicted: {said}" for number, text, found, said, _ in self._cells()]
+        return "\n".join([*lines, self._tally()])
+
+    __repr__ = __str__
+
+    def _tally(self):
+        return f"{sum(row.agrees is True for row in self)} of {len(self)} predictions agree with what was found."
+
+    def _repr_markdown_(self):
+        rows = [f"| {number} | {text} | {found} | {said} | [{lesson[:2]}]({lesson}.ipynb) |" for number, text, found, said, lesson in self._cells()]
+        return "\n".join([f"| {' | '.join(self.HEAD)} |", "|---" * 5 + "|", *rows, "", self._tally()])
+
+
 def returned(predictions, verdicts):
-    """Each question with the prediction and the computed verdict on its claim: a tuple of Returned. verdicts: of `mb.verdicts`."""
+    """Each question with the prediction and the computed verdict on its claim: Returns. verdicts: of `mb.verdicts`."""
     rows = []
     for number, question in enumerate(QUESTIONS, 1):
         predicted, verdict = predictions.made.get(number), verdicts[question.claim]
         found = question.right.get(verdict.label)
         agrees = None if predicted is None or found is None else predicted == found
         rows.append(Returned(question, predicted, found, verdict, agrees))
-    return tuple(rows)
+    return Returns(rows)

@@ -196,6 +196,34 @@ def test_eigenvalues_equal_jax(rows, monkeypatch):
     assert (found.residuals < 1e-5).all()
 
 
+def test_the_kinks_of_relu_add_no_curvature():
+    """The Hessian of a relu network where it has one; kinks 3e-6 away lie within a step of 1e-5 (1 + |theta|)."""
+    J, relu = jax(), mb.equations(RELU).with_index("b")
+    net = relu.compile(b=500, i=20, j=30, y=3, dtype="float64").init(rng(2))
+    x, target = rng(3).normal(size=(500, 20)), rng(4).integers(0, 3, 500)
+    net.params["C0"][...] = net.params["W0"] @ x[0] - 3e-6
+    cuts = np.cumsum([p.size for p in net.params.values()])[:-1]
+
+    def loss(theta):
+        W0, C0, W1, C1 = (part.reshape(p.shape) for part, p in zip(J.numpy.split(theta, cuts), net.params.values()))
+        s = J.numpy.maximum(x @ W0.T - C0, 0) @ W1.T - C1
+        return -J.nn.log_softmax(s, axis=-1)[np.arange(500), target].mean()
+    assert list(net.params) == ["W0", "C0", "W1", "C1"]
+    v = top_eigenvalues(net, rng(5), tol=1e-3, x=x, target=target).vectors[0]
+    theta, jvp = np.concatenate([p.ravel() for p in net.params.values()]), J.jit(lambda t, v: J.jvp(J.grad(loss), (t,), (v,))[1])
+    expected, f = np.asarray(jvp(theta, v)), objective.Objective(net, dict(x=x, target=target))
+    assert_allclose(top_eigenvalues(net, rng(5), x=x, target=target).values[0], v @ expected, rtol=1e-5)
+    assert abs(f.hessian_times(v) - expected).max() > 1e-3 * abs(expected).max()         # what the step is for
+
+
+def test_an_objective_stands_for_a_program_and_its_inputs():
+    net, inputs = net_and_inputs()
+    f, d = objective.Objective(net, inputs), filter_normalised(net, rng(1))
+    assert_array_equal(last(slice_1d(f, d, [-1, 1])).loss, last(slice_1d(net, d, [-1, 1], **inputs)).loss)
+    assert sharpness(f, rng()) == sharpness(net, rng(), **inputs)
+    assert_array_equal(top_eigenvalues(f, rng()).values, top_eigenvalues(net, rng(), **inputs).values)
+
+
 # ---------------------------------------------------------------- Dinh's rescaling
 
 

@@ -5,7 +5,7 @@ import pytest
 from mbcore.experiments import batch_index
 from mbcore.experiments.verdict import Verdict
 from mbcore.panels import all_claims
-from mbcore.panels.advice import TASKS, AdvicePanel
+from mbcore.panels.advice import SIZES, TASKS, AdvicePanel, costs
 from mbcore.panels.all_claims import AllClaims
 from mbcore.verdicts import claims, verdicts
 
@@ -16,9 +16,19 @@ def panel():
 
 
 def test_the_advice_is_told_and_drawn(panel):
-    task, advice = panel.result
+    task, B, advice = panel.result
     assert panel.reading.startswith(f"digits: start with B = {advice.batch}") and panel.advised.get_xdata()[0] == advice.batch
     assert list(panel.middle.get_ydata()) == list(advice.curves.seconds[1])
+
+
+def test_another_batch_size_costs_what_the_curve_says(panel):
+    _, _, advice = panel.result
+    for B in (1, 512):
+        reading, k = panel.set(B=B), list(advice.curves.B).index(B)
+        assert panel.result[-1] is advice and costs(advice, B) == pytest.approx(advice.curves.seconds[:, k])
+        assert (panel.yours.get_xdata()[0], panel.yours.get_ydata()[0]) == (B, pytest.approx(advice.curves.seconds[1, k]))
+        assert f"Your B = {B} takes {advice.curves.seconds[1, k]:.1f} times" in reading
+        assert f"at most {advice.curves.seconds[:, k].max():.1f} times" in reading
 
 
 def test_each_task_is_measured_once(panel):
@@ -26,19 +36,25 @@ def test_each_task_is_measured_once(panel):
         assert panel.set(task=task).startswith(task) and panel.error is None
     first = panel.measured["digits", 2.0] if ("digits", 2.0) in panel.measured else None
     panel.set(task="digits")
-    assert first is None or panel.result[1] is first
+    assert first is None or panel.result[-1] is first
 
 
-def test_the_target_is_the_largest_of_all_three(panel):
+def test_the_target_is_at_twice_the_least_time_of_the_largest_of_all_three(panel):
     newest = {name: advice for (name, _), advice in panel.measured.items()}
-    largest = max(newest.values(), key=lambda advice: advice.batch)
-    assert len(newest) == 3 and [panel.reached((name, a)) for name, a in newest.items()] == [a.batch == largest.batch for a in newest.values()]
+    largest = max(advice.batch for advice in newest.values())
+    assert len(newest) == 3
+    for name, a in newest.items():
+        reached = [B for B in SIZES if panel.reached((name, B, a))]
+        assert len(reached) == (a.batch == largest)
+        if reached:
+            further = [B for B in SIZES if B > reached[0]]
+            assert costs(a, reached[0])[1] <= 2 and all(costs(a, B)[1] > 2 for B in further)
 
 
 def test_nothing_is_reached_before_all_are_measured():
     empty = AdvicePanel.__new__(AdvicePanel)
     empty.measured = {("digits", 2.0): object()}
-    assert not empty.reached(("digits", type("A", (), {"batch": 3})()))
+    assert not empty.reached(("digits", 32, type("A", (), {"batch": 3})()))
 
 
 def test_the_table_lists_every_claim_and_computes_what_is_missing(monkeypatch):

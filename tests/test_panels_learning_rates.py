@@ -7,7 +7,7 @@ import pytest
 
 from mbcore.experiments.scaling_rules import SMALL, Rung, climbed
 from mbcore.panels.ladder import AT, POINT, Ladder
-from mbcore.panels.rate_map import NEAR, RateMap
+from mbcore.panels.rate_map import ASKED, NEAR, OPENS, RateMap
 
 QUICK = replace(SMALL, epochs=4, seeds=3, j=8, sizes=(24, 90, 360), rates=(0.5, 2.0, 8.0), map_seeds=1)
 
@@ -21,6 +21,14 @@ def test_a_rung_is_what_the_experiment_trains(ladder):
     reading = ladder.set(B=96, scaling="sqrt", warm_up=0.2)
     run = climbed(QUICK, 96, Rung("", "sqrt", 0.2))
     assert f"{run.gap(ladder.small)[0]:+.1f} points" in reading and "√ scaling + warm-up" in reading and f"{run.updates:,} updates" in reading
+
+
+def test_a_trial_is_the_one_that_was_watched_or_is_trained(ladder):
+    ladder.set(B=96, scaling="sqrt", warm_up=0.2)
+    shown = dict(ladder.kept)
+    assert ladder.trial(96, scaling="sqrt", warm_up=0.2) is shown[96, "sqrt", 0.2, False, False]
+    new = ladder.trial(192, scaling="linear")
+    assert new.gap(ladder.small) == climbed(QUICK, 192, Rung("", "linear")).gap(ladder.small) and ladder.kept == shown
 
 
 def test_trials_stay_newest_first(ladder):
@@ -57,23 +65,23 @@ def test_the_map_is_told(rates):
 
 
 def test_the_map_is_trained_once_for_each_number_of_passes(rates):
-    rates.set(epochs=3)
-    first = rates.maps[3]
-    rates.set(epochs=1)
-    rates.set(epochs=3, lr=8.0)
-    assert rates.maps[3] is first and rates.error is None
+    assert list(rates.maps) == [OPENS]
+    first = rates.maps[OPENS]
+    assert "1 pass:" in rates.set(epochs=1)
+    rates.set(epochs=OPENS, lr=8.0)
+    assert rates.maps[OPENS] is first and rates.error is None
 
 
 def test_the_maps_target(rates):
-    rates.set(epochs=3)
-    least = rates.maps[3].loss.min(axis=1)
+    rates.set(epochs=ASKED)
+    least = rates.maps[ASKED].loss.min(axis=1)
     want = max(k for k in range(3) if least[k] <= NEAR * least.min())
     reached = [(B, lr) for B in QUICK.sizes for lr in QUICK.rates if rates.set(B=B, lr=lr) and rates.reached(rates.result)]
-    assert reached == [(QUICK.sizes[want], QUICK.rates[rates.maps[3].loss[want].argmin()])]
-    assert not rates.reached((rates.maps[1], *reached[0]))
+    assert reached == [(QUICK.sizes[want], QUICK.rates[rates.maps[ASKED].loss[want].argmin()])]
+    assert not rates.reached((rates.maps[OPENS], *reached[0]))
 
 
 def test_cells_that_are_not_there_are_said(rates):
-    empty = replace(rates.maps[3], loss=np.array([[np.nan] * 3, [0.1, np.inf, 0.2], [np.nan] * 3]))
+    empty = replace(rates.maps[OPENS], epochs=ASKED, loss=np.array([[np.nan] * 3, [0.1, np.inf, 0.2], [np.nan] * 3]))
     assert rates.update((empty, 24, 0.5)).endswith("not trained yet.") and "a seed diverged" in rates.update((empty, 90, 2.0))
     assert not rates.reached((empty, 90, 0.5))

@@ -208,7 +208,7 @@ def test_it_draws_the_costs_of_the_experiment(knees):
 
 def test_it_starts_with_the_measured_machine(knees):
     t0, t1 = (dict(knees._controls[name].options) for name in ("t0", "t1"))
-    assert t0["120 (measured)"] == knees._controls["t0"].value == 120 and t1["0.6 (measured)"] == knees._controls["t1"].value == 0.6
+    assert t0["120 (yours)"] == knees._controls["t0"].value == 120 and t1["0.6 (yours)"] == knees._controls["t1"].value == 0.6
     assert not knees.reached(knees.result) and "on 1 worker of 50 W" in knees.reading
 
 

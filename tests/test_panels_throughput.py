@@ -94,11 +94,15 @@ def test_memory_ends_where_it_is_predicted_to(started):
 
 def test_the_target_is_a_wide_layer_and_a_small_batch(started):
     panel = Throughput()
-    panel.set(j=1024, B=64)                         # a step takes 100 + 32 B: 95 % of the ceiling
-    assert panel._reached
     for wrong in (dict(j=1024, B=4), dict(j=1024, B=4096), dict(j=32, B=64), dict(B=2**20)):
         panel.set(**wrong)
         assert not panel._reached
+    panel.set(j=1024, B=64)                         # a step takes 100 + 32 B: 95 % of the ceiling
+    assert panel._reached
+    panel.set(B=2**28)                              # to where memory ends, as the task says
+    assert panel._reached
+    panel.set(j=32)
+    assert not panel._reached
 
 
 def test_a_gpu_is_drawn_when_there_is_one(started, monkeypatch):

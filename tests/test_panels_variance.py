@@ -44,7 +44,9 @@ def pixels(panel):
 
 
 def values(control):
-    return list(control.options) if hasattr(control, "options") else [control.min, control.max]
+    if not hasattr(control, "options"):
+        return [control.min, control.max]
+    return [option[1] if isinstance(option, tuple) else option for option in control.options]
 
 
 def test_the_first_picture_is_complete_and_the_target_not_reached(panel):
@@ -128,6 +130,23 @@ def test_averages_target_of_a_gradient(averages, way):
 
 def test_a_gradient_of_all_examples(averages):
     assert "nothing is left to scatter" in averages.set(B=1437, way="without", of="gradient, mid", scale="own sd")
+    assert averages._reached
+    averages.set(way="with replacement")
+    assert not averages._reached
+
+
+def test_another_axis_is_drawn_once_and_taken_up_again(averages, monkeypatch):
+    """Its picture is the one that a full draw would give."""
+    averages.set(B=16, of="gradient, start", way="without", scale="own sd")
+    averages.set(scale="one scale")
+    draws = []
+    monkeypatch.setattr(averages.figure.canvas, "draw", lambda: draws.append(1))
+    averages.set(scale="own sd")
+    kept = pixels(averages)
+    monkeypatch.undo()
+    averages.redraw_background()
+    averages.set()
+    assert not draws and pixels(averages) == kept
     assert averages.normal.get_data()[0].tolist() == [0, 0] and averages.error is None
     assert "with replacement: averages of B = 1437 should scatter by σ/√B" in averages.set(way="with replacement")
     averages.set(scale="one scale")

@@ -57,6 +57,18 @@ def test_predictions_are_returned(tmp_path):
     assert [row.agrees for row in returned(predictions, verdicts("not measured here"))] == [None] * 8
 
 
+def test_what_is_returned_is_a_table_with_links(tmp_path):
+    predictions = Predictions(tmp_path / "p.json")
+    predictions.make(1, "stays as it is")
+    predictions.make(5, "grows")
+    back = returned(predictions, {**verdicts("holds"), "B1": Verdict("B1", "contested", "because.")})
+    head, line, *rows, _, tally = back._repr_markdown_().splitlines()
+    assert len(rows) == 8 and all(row.count("|") == head.count("|") == line.count("|") for row in rows)
+    assert rows[0].endswith("| stays as it is | stays as it is ✓ | [01](01_the_batch_index.ipynb) |")
+    assert "| falls, and tends to a length above zero | grows | [05](" in rows[4] and "| not settled: contested | – | [06](" in rows[5]
+    assert tally == "1 of 8 predictions agree with what was found." and str(back).endswith(tally) and repr(back) == str(back)
+
+
 def test_the_form_writes_what_is_chosen(tmp_path):
     form = PredictionForm(tmp_path / "p.json")
     assert form.reading.startswith("0 of 8") and not (tmp_path / "p.json").exists()

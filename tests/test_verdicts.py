@@ -1,13 +1,15 @@
 """All claims of the sources are answered, each by one experiment, and the table says so."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import mbcore as mb
 from mbcore.experiments.verdict import LABELS
-from mbcore.verdicts import LESSONS, claims, judging, modules
+from mbcore.verdicts import LESSONS, claims, judging, modules, stated
 
 ROOT = Path(__file__).parents[1]
 IDS = [f"{source}{k}" for source, count in (("T", 11), ("Q", 9), ("N", 7), ("F", 4), ("B", 6)) for k in range(1, count + 1)]
@@ -15,7 +17,17 @@ IDS = [f"{source}{k}" for source, count in (("T", 11), ("Q", 9), ("N", 7), ("F",
 
 def test_every_claim_has_one_experiment():
     assert list(claims()) == IDS
-    assert sum(len(module.CLAIMS) for module in modules().values()) == len(IDS)
+    assert sorted((claim, name) for name, module in modules().items() for claim in module.CLAIMS) == sorted(claims().items())
+
+
+def test_every_claim_says_something():
+    texts = [stated(claim) for claim in IDS]
+    assert len(set(texts)) == len(IDS) and all(text.endswith(".") and "|" not in text and len(text) < 125 for text in texts)
+
+
+def test_a_verdict_imports_its_own_experiment_alone():
+    code = "import sys, mbcore as mb; mb.verdicts('Q7'); print([n for n in sys.modules if n == 'scipy.stats' or n.endswith('flat_minima')])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_every_experiment_is_listed():
@@ -42,7 +54,7 @@ def test_verdicts_come_in_the_sources_order(found):
 
 def test_verdicts_link_to_their_lessons(found):
     rows = found._repr_markdown_().splitlines()
-    assert len(rows) == 5 and all(row.endswith("| [01](01_the_batch_index.ipynb) |") for row in rows[2:])
+    assert len(rows) == 5 and "| T4 | Every input" in rows[3] and all(row.endswith("| [01](01_the_batch_index.ipynb) |") for row in rows[2:])
 
 
 def test_each_experiment_is_run_once(monkeypatch):

@@ -123,14 +123,14 @@ def _layer_case(B, I, J):
 def learning_rate(answer, lr=0.1, B=32):
     """Check the learning rate with which 1/B in W.grad and in the update makes the step that 1/B in W.grad makes with lr."""
     wrong = {
-        f"the other way: that step is {B} times too small, and yours would be {B * B} times too small.": lr / B,
+        f"the other way: her step is {B} times too small already, and with this η it would be {B * B} times too small.": lr / B,
         "then nothing is undone: the second 1/B is still there.": lr,
-        f"√B belongs to another question, that of noise (lesson 08). Here the step is {B} times too small, exactly.": lr * sqrt(B),
+        f"√B belongs to another question, that of noise (lesson 08). Here her step is {B} times too small, exactly.": lr * sqrt(B),
         "1/B stands twice, but one of the two belongs there. Only one is too many.": lr * B * B,
     }
     return number(answer, lr * B, wrong, expected="a learning rate",
                   praise=f"B = {B} times {lr:g}. It holds for this B alone: change the batch size, and the learning rate is wrong again.",
-                  hint=f"the step is {B} times too small. What must be in front of it?")
+                  hint=f"her step is {B} times too small. What must be in front of it?")
 
 
 REGULARISED = {                                 # misconception -> gradient of mean ell + lam J, J = half the sum of W**2

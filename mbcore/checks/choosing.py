@@ -1,14 +1,16 @@
-"""Lesson 13: the batch size of the least time, and what carries over to another library."""
+"""Lesson 13: the batch size of the least time on another machine, and what carries over to another library."""
 
 from __future__ import annotations
 
 from .feedback import Feedback, number
 
 
-def best_batch(answer, t0=200e-6, t1=2e-6, B_crit=400):
-    """Check the B that makes (1 + B_crit/B)(t0 + B t1) least."""
-    knee = t0 / t1
+def best_batch(answer, t0=200e-6, t1=0.02e-6, B_crit=400, before=2e-6):
+    """Check the B that makes (1 + B_crit/B)(t0 + B t1) least. before: t1 on the machine that one had."""
+    knee, old = t0 / t1, (B_crit * t0 / before) ** 0.5
     wrong = {
+        "the knee is larger by that factor; the best batch is not: B_crit, which stayed, is under the same root.": old * before / t1,
+        "that was best on the old machine. The new one's knee, t0/t1, lies elsewhere.": old,
         "that is the machine's knee, t0/t1. It does not know about the gradient's noise; the best batch lies between the two knees.": knee,
         "that is B_crit. It does not know about the machine; the best batch lies between the two knees.": B_crit,
         "that is the ordinary mean of the two knees. On a scale of factors the middle is the geometric mean.": (knee + B_crit) / 2,
@@ -17,15 +19,15 @@ def best_batch(answer, t0=200e-6, t1=2e-6, B_crit=400):
         "that is the square root of B_crit alone.": B_crit**0.5,
     }
     best = (B_crit * knee) ** 0.5
-    return number(answer, best, wrong, praise=f"sqrt({B_crit} x {knee:g}) = {best:g}, the geometric mean of the two knees.", expected="a batch size",
+    return number(answer, best, wrong, praise=f"sqrt({B_crit} x {knee:,.0f}) = {best:,.0f}: a knee {before / t1:g} times as large, a batch {(before / t1) ** 0.5:g} times.", expected="a batch size",
                   hint="Write out the product, differentiate with respect to B, and set it to zero: B^2 = B_crit t0/t1.")
 
 
 def crosswalk(answer):
-    """Check the dictionary from the slides' C0 and W0 to PyTorch's Linear: {"weight": sign or "transposed", "bias": sign}."""
-    if not isinstance(answer, dict) or set(answer) != {"weight", "bias"}:
-        return Feedback(False, f'expected a dictionary with "weight" and "bias", got {answer!r}.')
-    weight, bias = answer["weight"], answer["bias"]
+    """Check what PyTorch's Linear and its gradients are in the slides' letters: {"weight": "W0", "bias": "-C0", "s.grad": "s.grad / B"}."""
+    if not isinstance(answer, dict) or set(answer) != {"weight", "bias", "s.grad"}:
+        return Feedback(False, f'expected a dictionary with "weight", "bias" and "s.grad", got {answer!r}.')
+    weight, bias, grad = answer["weight"], answer["bias"], answer["s.grad"]
     if weight == "W0.T":
         return Feedback(False, "weight: torch.nn.Linear stores its weight as [out, in], which is W0[j,i] as it stands; it transposes by itself.")
     if weight != "W0":
@@ -34,4 +36,10 @@ def crosswalk(answer):
         return Feedback(False, "bias: the slides subtract C0, PyTorch adds its bias. The sign must turn.")
     if bias != "-C0":
         return Feedback(False, f'bias: expected "C0" or "-C0", got {bias!r}.')
-    return Feedback(True, "weight = W0 as it stands, bias = -C0; and the mean over b is PyTorch's own default.")
+    if grad == "s.grad":
+        return Feedback(False, "s.grad: the slides keep it for each example and put the 1/B into W.grad; with reduction=\"mean\" the 1/B is in the loss already.")
+    if grad == "s.grad * B":
+        return Feedback(False, "s.grad: the other way round. A mean makes each example's share of the loss smaller, not larger.")
+    if grad != "s.grad / B":
+        return Feedback(False, f's.grad: expected "s.grad", "s.grad / B" or "s.grad * B", got {grad!r}.')
+    return Feedback(True, "weight = W0 as it stands, bias = -C0, and s.grad / B; W.grad is the same in both.")

@@ -108,8 +108,9 @@ def descending(B, config, lrs=None, decay=None, distance=None):
     yield look(0)
     for before, after in zip(marks, marks[1:]):
         with one_blas_thread():
-            for step in range(before, after):
-                at = np.tile(rng.integers(len(task.x), size=(R, B)), (len(lrs), 1))
+            drawn = rng.integers(len(task.x), size=(after - before, R, B))
+            for step, at in enumerate(drawn, before):
+                at = np.tile(at, (len(lrs), 1))
                 net.step(rate * decay(step) if decay else rate, x=task.x[at], target=task.target[at])
             done = look(after)
         yield done

@@ -26,6 +26,7 @@ import numpy as np
 from .. import data
 from ..landscape import interpolation
 from ..progress import last
+from ..rescaling import rescaled
 from .solutions import Interval, Noise, examples, kept, measured, measuring, network, solving
 from .verdict import Verdict
 
@@ -146,13 +147,14 @@ def rescaling(config, arm="small", alpha=1.0, r=0):
     return measured(trained(config, arm), config.eps[:1], np.random.default_rng([config.seed, 1]), r, alpha)
 
 
-def between(first, second, r=0, points=41):
-    """Yield (fraction done, (Slice on the training set, Slice on the test set)): from Solutions (alpha 0) to others (1), and beyond."""
+def between(first, second, r=0, points=41, alpha=1.0):
+    """Yield (fraction done, (Slice on the training set, Slice on the test set)): from Solutions (0), rescaled by alpha, to others (1), and
+    half the way beyond both."""
     net, every = network(first, r)
-    digits, alphas = data.digits(), np.linspace(-0.5, 1.5, points)
-    ends = [{name: p[r] for name, p in s.params.items()} for s in (first, second)]
+    digits, places = data.digits(), np.linspace(-0.5, 1.5, points)
+    ends = rescaled(net, "h", alpha), {name: p[r] for name, p in second.params.items()}
     test = {"x": digits.x_test, "target": digits.target_test}
-    for (done, train), (_, held_out) in zip(interpolation(net, *ends, alphas, **every), interpolation(net, *ends, alphas, **test)):
+    for (done, train), (_, held_out) in zip(interpolation(net, *ends, places, **every), interpolation(net, *ends, places, **test)):
         yield done, (train, held_out)
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from ..landscape import filter_normalised, slice_1d, slice_2d
+from ..objective import Objective
 from ..optim import SGD
 from ..progress import last
 from ..rescaling import rescaled
@@ -141,8 +142,9 @@ def _rises(c, solutions, params=None):
     found = {kind: [] for kind in KINDS}
     for r in range(len(solutions.loss)):
         net, every, *both = directions(c, solutions if params is None else replace(solutions, params=params), r)
+        f = Objective(net, every)
         for name, chosen in zip(("", "raw "), both):
-            losses = np.mean([last(slice_1d(net, d, [-c.far, -c.near, 0, c.near, c.far], **every)).loss for d in chosen], axis=0)
+            losses = np.mean([last(slice_1d(f, d, [-c.far, -c.near, 0, c.near, c.far])).loss for d in chosen], axis=0)
             found[name + "near"].append((losses[1] + losses[3]) / 2 - losses[2])
             found[name + "far"].append((losses[0] + losses[4]) / 2 - losses[2])
     return {kind: np.array(values) for kind, values in found.items()}

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
-from math import inf, log, nan
+from math import ceil, inf, log, nan
 
 import numpy as np
 from scipy import stats
@@ -89,7 +89,8 @@ class Memory:
 
     loss[t, r, k]: mean loss on batch k of seed r. fresh[t, r]: on examples never trained on.
     last, earlier: (mean, half) of the loss on the batch just seen and of the mean loss on those before it, over the second
-    half of the pass. advantage: (lags, mean, half) of a(lag), batches of the first quarter of the pass left out.
+    half of the pass. advantage: (lags, mean, half) of a(lag), batches of the first quarter of the pass left out; rest: (mean,
+    half) of its mean over the lags above 0.
     """
 
     setting: Setting
@@ -98,6 +99,7 @@ class Memory:
     last: tuple = (nan, nan)            # until the pass is over
     earlier: tuple = (nan, nan)
     advantage: tuple = ()
+    rest: tuple = (nan, nan)
 
     @property
     def course(self):
@@ -122,11 +124,10 @@ class Memory:
         return self.knows_last and CHANCE < self.earlier[0] - self.earlier[1]
 
     @property
-    def lasts(self):
-        """For how many updates, its own included, a batch's advantage over fresh data is beyond doubt; None: to the last lag."""
-        lags, mean, half = self.advantage
-        gone = np.flatnonzero(mean - half <= 0)
-        return int(gone[0]) if len(gone) else None
+    def left(self):
+        """The share of a batch's own advantage that outlasts the next update is at most this; None: it has none, or it is in doubt."""
+        _, mean, half = self.advantage
+        return (self.rest[0] + self.rest[1]) / (mean[0] - half[0]) if mean[0] > half[0] else None
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,8 @@ def _measured(m):
     moved = lambda values, k, lag: values[k + 1 + lag] - values[k]
     with np.errstate(invalid="ignore"):                 # losses that are infinite: _interval tells
         gained = [np.mean([moved(m.fresh, k, g) - moved(m.loss[:, :, k], k, g) for k in range(K // 4, K - g)], axis=0) for g in lags]
-    return replace(m, last=_interval(own), earlier=_interval(before), advantage=(lags, *map(np.array, zip(*map(_interval, gained)))))
+    advantage = (lags, *map(np.array, zip(*map(_interval, gained))))
+    return replace(m, last=_interval(own), earlier=_interval(before), advantage=advantage, rest=_interval(np.mean(gained[1:], axis=0)))
 
 
 def _interval(v):
@@ -267,11 +269,11 @@ def _verdict(usual, others):
     if not usual.keeps_earlier:
         what = "it does remember only the last batch" if usual.remembers_only_last else "earlier batches are not known better than chance"
         return Verdict("B6", "does not hold here", f"at the usual setting ({usual.setting}) {what}.")
-    practice = f"at {usual.setting}, earlier batches stay better known than chance, and a batch's own advantage {_lasting(usual)}"
+    practice = f"at {usual.setting}, earlier batches stay better known than chance, and {_lasting(usual)}"
     if not only:
         return Verdict("B6", "does not hold here", f"no setting tried remembers only the last batch; {practice}.")
-    return Verdict("B6", "holds when", f"the model is made to remember only the last batch ({'; '.join(map(str, only))})"
-                   f"{_not_enough(usual, others)}. In practice hardly: {practice}.")
+    return Verdict("B6", "holds when", f"the setting is one of these: {'; '.join(map(str, only))}. Then only the last batch is known better "
+                   f"than chance{_not_enough(usual, others)}. In practice hardly: {practice}.")
 
 
 def _not_enough(usual, others):
@@ -284,6 +286,8 @@ def _not_enough(usual, others):
 
 
 def _lasting(m):
-    if m.lasts is None or m.lasts >= 6:
-        return "fades slowly"
-    return "is no longer seen after a few updates" if m.lasts else "is not seen at all"
+    if m.left is None:
+        return "a batch's own advantage is not seen at all"
+    if m.left < 0.5:
+        return f"less than {max(10, 10 * ceil(10 * m.left))} % of a batch's own advantage outlasts the next update"
+    return "a batch's own advantage fades slowly"

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
-from scipy.sparse.linalg import LinearOperator, eigsh
 from scipy.stats import t as student
 
 from .. import data
 from ..backend import one_blas_thread
 from ..data import batches
 from ..equations import equations
-from ..landscape import sharpness
+from ..landscape import sharpness, top_eigenvalues
 from ..objective import Objective
 from ..rescaling import rescaled
 from ..train import training
@@ -93,25 +92,26 @@ class Noise:
     """An update rule: SGD on the gradient + (g_a - g_b)/sqrt(2), a and b fresh disjoint batches of B for each seed."""
 
     def __init__(self, program, dataset, B, rng):
-        self.net, self.data, self.B = program.resized(b=B), dataset, B
-        streams = rng.spawn(program.sizes["r"])
-        self.coming = [batches(len(dataset.x_train), 2 * B, stream, drop_last=True, epochs=10**9) for stream in streams]
+        self.R, self.data, self.B = program.sizes["r"], dataset, B
+        sizes = {**program.sizes, "b": B, "r": 2 * self.R}         # replicas for all a, then for all b: one pass for both
+        self.net = RELU.with_index("b").with_index("r", parameters=True).compile(**sizes)
+        self.coming = [batches(len(dataset.x_train), 2 * B, stream, drop_last=True, epochs=10**9) for stream in rng.spawn(self.R)]
 
     def update(self, params, grads, lr):
-        noise = self.drawn()
+        noise = self.drawn(params)
         for name, p in params.items():
             p -= lr * (grads[name] + noise[name])
 
-    def drawn(self):
-        """name -> (g_a - g_b)/sqrt(2)."""
+    def drawn(self, params):
+        """name -> (g_a - g_b)/sqrt(2) at these parameters."""
         at = np.stack([next(c) for c in self.coming])
-        a, b = self._gradients(at[:, :self.B]), self._gradients(at[:, self.B:])
-        return {name: (a[name] - b[name]) * np.float32(0.5**0.5) for name in a}
-
-    def _gradients(self, at):
+        at = np.concatenate([at[:, :self.B], at[:, self.B:]])
+        for name, p in params.items():
+            self.net.params[name].reshape(2, *p.shape)[:] = p
         self.net.forward(x=self.data.x_train[at], target=self.data.target_train[at])
         self.net.backward()
-        return {name: self.net.grads[name].copy() for name in self.net.params}
+        grads = self.net.grads
+        return {name: (grads[name][:self.R] - grads[name][self.R:]) * np.float32(0.5**0.5) for name in params}
 
 
 def network(solutions, r=0):
@@ -147,11 +147,12 @@ def measured(solutions, eps, rng, r=0, alpha=1.0):
         s = net.evaluate("s", x=every["x"])
         load(net, rescaled(net, "h", alpha))
         change = abs(net.evaluate("s", x=every["x"]) - s).max() / abs(s).max()
-        phi = [[sharpness(net, rng, e, **every).value] for e in eps]
         f = Objective(net, every)
         loss, g = f.loss_and_gradient()
         slope = 100 * (abs(g) * eps[0] * (abs(f.start) + 1)).sum() / (1 + loss)
-        return Measures(np.array(phi), *(np.array([value]) for value in (slope, largest_eigenvalue(f, rng), change)))
+        phi = [[sharpness(f, rng, e).value] for e in eps]
+        top = top_eigenvalues(f, rng, tol=1e-3).values[0]
+        return Measures(np.array(phi), *(np.array([value]) for value in (slope, top, change)))
 
 
 def measuring(solutions, eps, rng, alpha=1.0):
@@ -160,24 +161,6 @@ def measuring(solutions, eps, rng, alpha=1.0):
     for r, stream in enumerate(streams):
         found.append(measured(solutions, eps, stream, r, alpha))
         yield (r + 1) / len(streams), Measures(*(np.concatenate([getattr(m, f.name) for m in found], axis=-1) for f in fields(Measures)))
-
-
-def largest_eigenvalue(f, rng):
-    """Of the Hessian of an Objective, by Lanczos on central differences of gradients, to 1e-3.
-
-    The step is 1e-8, not the 1e-5 (1 + |theta|) of landscape.top_eigenvalues: a relu has kinks, and an example that has one within the
-    step, as some of 46,000 pairs of an example and a unit do, adds a curvature that is not there.
-    """
-    def H(v):
-        v = np.ravel(v)
-        e, sides = 1e-8 / np.linalg.norm(v), []
-        for sign in (1, -1):
-            f.move(f.start + sign * e * v)
-            sides.append(f.loss_and_gradient()[1])
-        return (sides[0] - sides[1]) / (2 * e)
-    n = len(f.start)
-    return float(eigsh(LinearOperator((n, n), matvec=H, dtype=float), 1, which="LA", ncv=8, tol=1e-3,
-                       v0=rng.standard_normal(n), return_eigenvectors=False)[0])
 
 
 @dataclass(frozen=True)

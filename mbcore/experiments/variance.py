@@ -213,6 +213,6 @@ def _verdict(laws, marginal):
                        f"{'' if ends else 'is not as predicted without replacement, '}and {apart} sd of a coordinate are not as predicted.")
     late, B = laws[-1], laws[-1].distance.sizes[2]
     more = f" The direction needs more: late in training half of the batches of {B} are still more than 45 degrees off."
-    return Verdict("F2", "holds", f"at all {len(laws)} stages of training ||g_B - g|| falls as 1/sqrt(B) within its standard error, a "
+    return Verdict("F2", "holds", f"at all {len(laws)} stages of training ||g_B - g|| falls as 1/sqrt(B) within 4 standard errors, a "
                    "coordinate scatters by sigma/sqrt(B), without replacement less by the factor (N-B)/(N-1) on the variance, and a batch "
                    f"of all examples is off by nothing.{more if late.angles[2] > 45 else ''}")

@@ -26,12 +26,12 @@ LINEAR = equations("s[y] = W[y,i] * x[i] - C[y]\nL    = cross_entropy(s[y], targ
 WINDOW = 10             # gradients averaged by "rolling mean", and by "momentum" with beta = 1 - 1/WINDOW
 WAYS = {                # what each way averages
     "SGD": "nothing",
-    "decayed rate": "nothing; lr falls to 0 by a half cosine, which keeps no array",
+    "decayed rate": "nothing; the rate falls to 0, by a half cosine",
     "rolling mean": f"the last {WINDOW} gradients",
-    "momentum": f"gradients, exponentially, with weight 1/{WINDOW}",
-    "Polyak-Ruppert": "the iterates of the second half",
+    "momentum": f"gradients, exponentially, weight 1/{WINDOW}",
+    "Polyak-Ruppert": "the parameters, over the second half",
     "SAG": "the last gradient of each example",
-    "SVRG": "all gradients at an anchor, as a control variate",
+    "SVRG": "all gradients at an older point; corrects a batch's",
 }
 PLAIN = ("SGD", "decayed rate")         # no average at all
 

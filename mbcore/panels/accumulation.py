@@ -60,7 +60,7 @@ class Accumulation(Panel):
                  yticks=[20, 50, 100, 500], yticklabels=["20", "50", "100", "500"])
         axes.minorticks_off()
         axes.plot(PARTS, [held(n) / 1000 for n in PARTS], color=COLOURS["grey"], linewidth=2)
-        axes.text(0.01, 0.97, "line: the program, computed\nsquares: everything, measured", fontsize=13, va="top", transform=axes.transAxes)
+        axes.text(0.01, 0.97, "line: the program, computed\nmarks: everything, measured", fontsize=13, va="top", transform=axes.transAxes)
         self.peaks, = axes.plot([], [], "s", color=COLOURS["green"])
         self.here, = axes.plot([], [], "D", color=COLOURS["vermillion"], markersize=12)
         self.limit = axes.axvline(1, 0, 0.62, color=COLOURS["black"], linestyle=":", linewidth=2)
@@ -74,8 +74,10 @@ class Accumulation(Panel):
         axes.axline((0, 0), slope=1, color=COLOURS["black"], linewidth=1.2)
         self.wrong, = axes.plot([], [], "^", color=COLOURS["orange"], markersize=6, alpha=0.8)
         self.right, = axes.plot([], [], "o", color=COLOURS["blue"], markersize=4)
-        self.word = label(axes, 0, 1.02, fontsize=14, va="bottom", transform=axes.transAxes)
-        return [self.wrong, self.right, self.word]
+        above = {"fontsize": 14, "va": "bottom", "transform": axes.transAxes}
+        signs = [label(axes, 0, 1.02, sign, color=COLOURS[colour], **above) for sign, colour in (("\u25cf\n ", "blue"), (" \n\u25b2", "orange"))]
+        self.word = label(axes, 0, 1.02, **above)
+        return [self.wrong, self.right, *signs, self.word]
 
     def compute(self, B, compute, tokens):
         n, (counts, model) = min(compute, B), KINDS[tokens]
@@ -94,7 +96,7 @@ class Accumulation(Panel):
             line.set_data(x / scale, y[-SHOWN:] / scale)
         right = "the same" if found.one_pass < 1e-9 else f"{100 * found.one_pass:.0f} % off"
         wrong = "the same" if found.error < 1e-9 else f"{100 * found.error:.0f} % off"
-        self.word.set_text(f"\u25cf right weights: {right}\n\u25b2 mean of means: {wrong}")
+        self.word.set_text(f"    right weights: {right}\n    mean of means: {wrong}")
         most = self.measured[n, n == B] / 1000
         cut = f"{len(found.parts)} parts of {n}" + (f", the last of {found.parts[-1]}" if found.parts[-1] < n else "")
         cut = f"one pass: it cannot be smaller than the compute batch of {compute}" if compute > B else "one pass" if n == B else cut

@@ -5,7 +5,7 @@ from threading import Thread
 
 import ipywidgets as widgets
 
-from ..verdicts import LESSONS, claims, judging
+from ..verdicts import LESSONS, claims, judging, stated
 from . import style
 
 
@@ -17,10 +17,10 @@ class AllClaims:
         self._stopped, self._worker = False, None
         self._start = widgets.Button(description="Compute the others (about a minute)", layout=widgets.Layout(width="auto"))
         self._stop = widgets.Button(description="Stop", disabled=True)
-        self._bar = widgets.FloatProgress(max=1.0, description="Computing")
+        self._bar = widgets.FloatProgress(max=1.0, description="Computing", style={"description_width": "initial"})
         self._table, self._line = widgets.HTML(), widgets.HTML()
         self._start.on_click(lambda _: self.start())
-        self._stop.on_click(lambda _: setattr(self, "_stopped", True))
+        self._stop.on_click(lambda _: self.stop())
         self.widget = widgets.VBox([widgets.HTML(style.CSS + style.heading("Every claim and its verdict")),
                                     widgets.HBox([self._start, self._stop, self._bar]), self._line, self._table])
         self.widget.add_class("mb-panel")
@@ -36,6 +36,11 @@ class AllClaims:
             self._stopped, self._start.disabled, self._stop.disabled = False, True, False
             self._worker = Thread(target=self._work, daemon=True)
             self._worker.start()
+
+    def stop(self):
+        """End after the experiment under way."""
+        self._stopped, self._stop.disabled = True, True
+        self._line.value = style.sentence(f"{self.reading} Stopping, after the experiment under way.", "status")
 
     def wait(self, timeout=600):
         self._worker.join(timeout)
@@ -58,12 +63,12 @@ class AllClaims:
     def _show(self):
         self._line.value = style.sentence(self.reading, "status")
         rows = "".join(self._row(claim, name) for claim, name in claims().items())
-        head = "".join(f'<th style="text-align:left;padding:2px 10px">{text}</th>' for text in ("claim", "lesson", "verdict", "because"))
+        head = "".join(f'<th style="text-align:left;padding:2px 10px">{text}</th>' for text in ("claim", "it says", "lesson", "verdict", "because"))
         self._table.value = f"<table><tr>{head}</tr>{rows}</table>"
 
     def _row(self, claim, name):
         verdict, lesson = self.found.get(claim, (None, LESSONS[name]))
-        cells = [claim, f'<a href="{lesson}.ipynb">{lesson[:2]}</a>', escape(verdict.label) if verdict else "–", escape(verdict.because) if verdict else ""]
+        cells = [claim, escape(stated(claim)), f'<a href="{lesson}.ipynb">{lesson[:2]}</a>', escape(verdict.label) if verdict else "–", escape(verdict.because) if verdict else ""]
         return "<tr>" + "".join(f'<td style="vertical-align:top;padding:2px 10px">{cell}</td>' for cell in cells) + "</tr>"
 
     def _repr_mimebundle_(self, **kwargs):

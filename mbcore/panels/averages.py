@@ -20,13 +20,14 @@ class Averages(Filling):
 
     title = "Averages of B scatter less"
     task = ("Numbers of variance 10: find the B whose averages scatter like single numbers of variance 1. "
-            "Then take the gradient: which B has a quarter of the scatter at B = 16?")
+            "Then take a gradient: which B has a quarter of the scatter at B = 16? "
+            "Last, draw without replacement: where is no scatter left?")
     size = (880, 430)
 
     def __init__(self):
         for name in NAMES:                      # the first one trains the network: not while a slider waits
             coordinate_averages(2, at=name, draws=2)
-        self.measured, self.shown = {}, None
+        self.measured = {}
         super().__init__()
 
     def controls(self):
@@ -91,10 +92,10 @@ class Averages(Filling):
 
     def show_axis(self, numbers, own):
         name = "own sd" if own else "value" if numbers else "σ of one example"
-        if name != self.shown:
-            reach, self.shown = 10 if name == "value" else 4.2, name
+        if name != self.face:
+            reach = 10 if name == "value" else 4.2
             self.left.set(xlim=(-reach, reach), xlabel="value" if name == "value" else f"(average − mean) / {name}")
-            self.redraw_background()
+            self.turn(name)
 
     def show_densities(self, found, unit):
         peak, place = found.normal.max(), lambda x: (x - found.mean) / unit
@@ -116,4 +117,4 @@ class Averages(Filling):
 
     def reached(self, result):
         variance, of, _, _, found = result
-        return (variance, found.B) == (10, 10) if of == NUMBERS else found.B == 256
+        return (variance, found.B) == (10, 10) if of == NUMBERS else found.B == 256 or found.sd == 0

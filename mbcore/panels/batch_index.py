@@ -14,11 +14,12 @@ WIDTHS = (8, 16, 32, 64, 128, 256)
 class BatchIndex(Panel):
     """B, I and J; boxes drawn to a logarithmic scale; the cost per example, measured at each key press.
 
-    The dotted line is the network before the last change of I or J.
+    The dotted line is the network before the last change of I or J. "2× the best" is drawn once the largest B is measured:
+    of one point it would say nothing.
     """
 
     title = "Which arrays know about b, and what one example costs"
-    task = (f"Find the smallest B whose cost per example is within 2x of the best. Measure B = {SIZES[-1]} too, "
+    task = (f"Find the smallest B whose cost per example is within 2× of the best. Measure B = {SIZES[-1]} too, "
             "and the B just below yours, to be sure.")
     size = (900, 450)
 
@@ -92,16 +93,16 @@ class BatchIndex(Panel):
             line.set_data(*zip(*sorted(costs.items())) if costs else ([], []))
         self.here.set_data([B], [self.measured[B]])
         best = 2 * min(self.measured.values())
-        self.bound.set_ydata([best, best])
-        self.word.set_position((1, best * 1.05))
-        self.word.set_text("2x the best so far")
+        shown = SIZES[-1] in self.measured
+        self.bound.set(ydata=[best, best], visible=shown)
+        self.word.set(position=(1, best * 1.05), text="2× the best so far", visible=shown)
 
     def reached(self, result):
-        _, B, _ = result
+        B = result[1]
         cheap = lambda k: self.measured[k] <= 2 * min(self.measured.values())
         smaller = SIZES[max(SIZES.index(B) - 1, 0)]
         return SIZES[-1] in self.measured and smaller in self.measured and cheap(B) and (smaller == B or not cheap(smaller))
 
 
 def _bytes(n):
-    return f"{n:,} bytes" if n < 10_000 else f"{n / 1000:,.0f} kB" if n < 10e6 else f"{n / 1e6:,.0f} MB"
+    return f"{n} bytes" if n < 1000 else f"{n / 1e3:.3g} kB" if n < 999_500 else f"{n / 1e6:.3g} MB"

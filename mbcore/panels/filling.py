@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from time import sleep
 
-from .base import Panel
+from .turning import Turning
 
 STEPS = 100         # about as many as an experiment yields
 
 
-class Filling(Panel):
+class Filling(Turning):
     """A panel whose computation yields theory first. A subclass gives `drawing` in place of `compute`."""
 
-    seconds = 0.8                               # in which the data fill in, at least
+    seconds = 0.4                               # in which the data fill in, at least
 
     def __init__(self):
         self.pause = 0                          # the first picture is complete before it is shown

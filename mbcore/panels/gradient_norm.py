@@ -56,7 +56,7 @@ class GradientNorm(Filling):
         axes_style(axes, "angle to the full gradient, °", "batches, tallest bar = 1")
         axes.set(xlim=(0, 135), ylim=(0, 1.25), xticks=[0, 45, 90, 135], yticks=[0, 0.5, 1])
         axes.text(92, 1.08, "90°: no use", fontsize=13, va="top")
-        axes.axvline(90, color=COLOURS["black"], linestyle=":", linewidth=2)
+        axes.axvline(90, 0, 0.87, color=COLOURS["black"], linestyle=":", linewidth=2)      # the words stand above
         self.bars = axes.stairs([0, 0], [0, 1, 2], fill=True, color=COLOURS["sky"], alpha=0.65)
         self.expected, = axes.plot([], [], color=COLOURS["vermillion"])
         self.word = label(axes, 0, 1.13, fontsize=13, ha="center", va="bottom")

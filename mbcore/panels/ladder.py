@@ -13,7 +13,7 @@ POINT, AT = 4.0, 96     # of test error, in percentage points; the batch of the 
 
 
 class Ladder(Panel):
-    """One trial at a time, six seeds each; the newest in front of those before it, and the small batch as a band."""
+    """One trial at a time, six seeds each; the newest above those before it, and the small batch as a line."""
 
     title = "Eight passes over the digits: what gives a large batch back its accuracy?"
     task = f"At B = {AT}, in the same eight passes, end within {POINT:g} points of the small batch for sure: the whole bar left of the dashed line."
@@ -24,6 +24,13 @@ class Ladder(Panel):
         self.small = trained(config, "small batch", config.B0, config.lr0)
         self.level = 100 * float(self.small.test_error[-1].mean())
         super().__init__()
+
+    def trial(self, B, scaling="constant", warm_up=0.0, lars=False, longer=False):
+        """The Run of these settings: the one that was watched, or else trained now."""
+        change = {"scaling": scaling, "warm_up": warm_up, "lars": lars, "longer": longer}
+        key = B, *change.values()
+        with self._lock:
+            return self.kept.get(key) or climbed(self.config, B, Rung(self.name(*key), **change))
 
     def controls(self):
         return {"B": choice("Large batch B", SIZES, AT),
@@ -41,7 +48,7 @@ class Ladder(Panel):
         axes.axvline(self.level, color=COLOURS["black"], linewidth=2)
         axes.axvline(self.level + POINT, color=COLOURS["vermillion"], linewidth=2, linestyle="--")
         axes.text(self.level * 0.985, 0.62, f"B = {self.config.B0}", fontsize=13, ha="right", va="center")
-        axes.text((self.level + POINT) * 1.02, 0.62, f"+ {POINT:g} points", fontsize=13, va="center", color=COLOURS["vermillion"])
+        axes.text((self.level + POINT) * 1.05, 0.62, f"+ {POINT:g} points", fontsize=13, va="center", color=COLOURS["vermillion"])
         figure.get_layout_engine().set(rect=(0.42, 0, 0.58, 1))
         rows = [self.build_row(k) for k in range(KEPT + 1)]
         self.bars, self.dots, self.names = zip(*rows)

@@ -74,7 +74,7 @@ class LastBatch(Panel):
         self.before, = axes.plot([], [], "s-", color=COLOURS["blue"], markersize=5, label="earlier")
         self.just, = axes.plot([], [], "o-", color=COLOURS["vermillion"], markersize=5, label="just seen")
         axes.legend(handles=[self.just, self.before, chance], loc="upper center", ncols=3, borderaxespad=0, borderpad=0,
-                    columnspacing=0.8, handlelength=1.5, handletextpad=0.4)
+                    columnspacing=0.6, handlelength=1.2, handletextpad=0.3, fontsize=12)
         return [self.before, self.just]
 
     def build_advantage(self, axes):

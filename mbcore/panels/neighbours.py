@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 
 from ..experiments import powers_of_two
-from .base import Panel, choice, toggle
+from .base import choice, toggle
 from .label import label
 from .style import COLOURS, axes_style
+from .turning import Turning
 
 POWERS = (8, 16, 32, 64, 128, 256)
 WIDTHS = (32, 64, 128, 256, 512)
@@ -16,7 +17,7 @@ MARGIN = powers_of_two.MARGIN
 VIEWS = {"a step": "step time / neighbours' mean", "an example": "example time / that at n"}
 
 
-class Neighbours(Panel):
+class Neighbours(Turning):
     """n, the width J and the rounds in which the three are timed; another view redraws only. What was measured with this J is kept."""
 
     title = "Is a power of two faster than its neighbours?"
@@ -25,7 +26,7 @@ class Neighbours(Panel):
     size = (900, 430)
 
     def __init__(self, config=powers_of_two.Config(i=64)):
-        self.config, self.under_way, self.found, self.view = config, {}, {}, None     # found: (J, n) -> (rounds, whole, Result)
+        self.config, self.under_way, self.found = config, {}, {}        # found: (J, n) -> (rounds, whole, Result)
         super().__init__()
 
     def controls(self):
@@ -36,7 +37,7 @@ class Neighbours(Panel):
 
     def build(self, figure):
         self.three, self.gains = figure.subplots(1, 2, width_ratios=(1, 1.25))
-        axes_style(self.three, " ", VIEWS["a step"])
+        axes_style(self.three, "batch size B", VIEWS["a step"])
         self.three.set(xlim=(-0.6, 2.6), ylim=(0.68, 1.32), xticks=[0, 1, 2], xticklabels=[" "] * 3, yticks=[0.8, 0.9, 1, 1.1, 1.2])
         axes_style(self.gains, "power of two n", "gain over the neighbours, %")
         self.gains.set(xlim=(-0.6, 5.6), ylim=(-45, 45), xticks=range(6), xticklabels=map(str, POWERS), yticks=[-40, -20, 0, 10, 20, 40])
@@ -89,10 +90,8 @@ class Neighbours(Panel):
 
     def update(self, result):
         n, j, view = result
-        if view != self.view:
-            self.view = view
-            self.three.set_ylabel(VIEWS[view])
-            self.redraw_background()
+        self.three.set_ylabel(VIEWS[view])
+        self.turn(view)
         found = self.found[j, n][-1]
         self.show_three(n, found, view)
         settled = self.settled(j)

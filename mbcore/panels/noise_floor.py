@@ -26,7 +26,7 @@ class NoiseFloor(Filling):
     seconds = 0                                 # training takes its time
 
     def __init__(self, config=Config(steps=1024)):
-        self.config, self.shown = config, None
+        self.config = config
         self.kept = {(B, 0.2): last(descending(B, config, (0.2,))) for B in BEFORE}
         super().__init__()
 
@@ -104,7 +104,7 @@ class NoiseFloor(Filling):
             line.set_data(descent.steps[1:] * each, descent.excess[1:, 0].mean(axis=-1))
 
     def show_budget(self, budget):
-        if budget != self.shown:
+        if budget != self.face:
             by_steps = budget == BUDGETS[1]
             ticks = (1, 10, 100, 1000) if by_steps else (1, 100, 10_000)
             self.left.set(xlim=(0.8, 2500 if by_steps else 2e5), xlabel="steps" if by_steps else "examples seen", xticks=ticks,
@@ -112,8 +112,7 @@ class NoiseFloor(Filling):
             self.spent.set_xdata([STEPS if by_steps else EXAMPLES] * 2)
             self.left.minorticks_off()
             self.right.minorticks_off()
-            self.shown = budget
-            self.redraw_background()
+            self.turn(budget)
 
     def show_ends(self, ends, B, lr):
         """The right axes: what every finished run at this learning rate had reached when the budget was spent."""
@@ -124,11 +123,11 @@ class NoiseFloor(Filling):
 
     @staticmethod
     def reading_of(B, lr, budget, floor, descent, end):
-        now = f"after {descent.steps[-1]:,} steps"
+        now, theory = f"after {descent.steps[-1]:,} steps", f"theory, for small η/B, expects a floor of {floor:.2g}."
         if end is None:
-            return f"B = {B}, learning rate {lr:g}: training, {now}; theory expects a floor of {floor:.2g}."
+            return f"B = {B}, learning rate {lr:g}: training, {now}; {theory}"
         return (f"B = {B}, learning rate {lr:g}: after {budget} the loss is {end.mean:.2g} above the minimum (bias {max(end.bias, 0):.1g}, "
-                f"variance {end.variance:.2g}); the floor should be {floor:.2g}.")
+                f"variance {end.variance:.2g}); {theory}")
 
     def reached(self, result):
         B, lr, budget, _ = result

@@ -25,7 +25,7 @@ class OnePicture(Panel):
     size = (860, 420)
 
     def __init__(self, config=one_picture.Config()):
-        self.config, self.axis, self.places = config, None, {}
+        self.config, self.axis, self.places, self.backgrounds = config, None, {}, {}
         self.kept = {(B, config.lr): self.whole(B) for B in BEFORE}         # (B, lr) -> Record of a whole run
         super().__init__()
 
@@ -38,7 +38,7 @@ class OnePicture(Panel):
         axes_style(axes, " ", "training loss")
         axes.set(yscale="log", ylim=(0.008, 8), yticks=[0.01, 0.1, 1], yticklabels=["0.01", "0.1", "1"])
         axes.axhline(LOSS, color=COLOURS["black"], linewidth=1.2, linestyle=":")
-        axes.text(0.99, LOSS * 0.93, f"target loss {LOSS}", transform=axes.get_yaxis_transform(), fontsize=13, ha="right", va="top")
+        axes.text(0.01, LOSS * 0.93, f"target loss {LOSS}", transform=axes.get_yaxis_transform(), fontsize=13, va="top")   # no run is there so early
         styles = [("grey", "-"), ("sky", "--"), ("purple", "-."), ("green", ":")]
         self.older = [axes.plot([], [], color=COLOURS[colour], linestyle=style, linewidth=2)[0] for colour, style in styles]
         self.line, = axes.plot([], [], color=COLOURS["vermillion"], marker="o", markevery=3, linewidth=3)
@@ -94,8 +94,9 @@ class OnePicture(Panel):
         if axis != self.axis:
             label, limits, scale = AXES[axis]
             self.axes.set(xlabel=label, xscale=scale, xlim=limits)
-            self.axis = axis
-            self.redraw_background()
+            if self.axis is not None:
+                self.backgrounds[self.axis] = self._background      # each axis is drawn in full once
+            self._background, self._still, self.axis = self.backgrounds.get(axis), None, axis
 
     def show(self, k, key, record, axis):
         """Line k and its row in the legend: one run, or nothing."""

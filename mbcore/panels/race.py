@@ -48,15 +48,16 @@ class TwoStepsOrOne(Panel):
             seeds = axes.add_collection(LineCollection([], colors=COLOURS[colour], linewidths=0.8, alpha=0.4))
             mean, = axes.plot([], [], color=COLOURS[colour], linestyle=style, marker=marker, markersize=9, linewidth=3)
             self.arms.append((seeds, mean))
-        self.names = label(axes, 0.03, 0.04, "\u25b2 two steps of 5\n\u25cf one step of 10", va="bottom", fontsize=14,
-                           transform=axes.transAxes)
-        return [*(artist for arm in self.arms for artist in arm), self.names]
+        legend = ("\u25b2\n ", "vermillion"), (" \n\u25cf", "black"), ("    two steps of 5\n    one step of 10", "black")
+        names = [label(axes, 0.03, 0.04, text, color=COLOURS[colour], va="bottom", fontsize=14, transform=axes.transAxes)
+                 for text, colour in legend]
+        return [*(artist for arm in self.arms for artist in arm), *names]
 
     def build_gains(self, axes):
         axes_style(axes, "learning rate of the two steps", "loss of one step / of two")
         axes.set(xscale="log", yscale="log", xlim=(0.045, 5.6), ylim=(0.05, 8),
                  xticks=RATES[::2], xticklabels=[f"{rate:g}" for rate in RATES[::2]],
-                 yticks=[0.1, 0.25, 0.5, 1, 2, 4], yticklabels=["0.1", "1/4", "1/2", "1", "2", "4"])
+                 yticks=[1 / 16, 1 / 4, 1, 4], yticklabels=["1/16", "1/4", "1", "4"])
         axes.minorticks_off()
         axes.axhline(1, color=COLOURS["black"], linewidth=1.5)
         axes.text(0.02, 0.98, "two steps end lower", transform=axes.transAxes, va="top", fontsize=13)

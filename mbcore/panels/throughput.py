@@ -27,7 +27,7 @@ class Throughput(Panel):
     size = (900, 470)
 
     def __init__(self, config=throughput.Config(sizes=MEASURED, budget=1.2, rounds=9)):
-        self.config, self.under_way, self.found, self.lines = config, {}, {}, {}
+        self.config, self.under_way, self.found, self.lines, self.enough = config, {}, {}, {}, set()    # enough: J that reach the target
         self.shown = self.before = self.drawn = None        # the width in front and the one before it; the result in the picture
         super().__init__()
 
@@ -119,8 +119,11 @@ class Throughput(Panel):
         return self.reading_of(j, B, r)
 
     def reached(self, result):
+        """Once a J has reached it, B is free to move to where memory ends."""
         (j, B), share = result, self.share_at(*result)
-        return j in self.lines and B <= FEW and share is not None and share >= ENOUGH
+        if j in self.lines and B <= FEW and share is not None and share >= ENOUGH:
+            self.enough.add(j)
+        return j in self.enough
 
     def share_at(self, j, B):
         """Images per second at B over the best; None where B is not measured."""

@@ -54,9 +54,10 @@ class TimeAverages(Panel):
         looks = ("s", "blue"), ("o", "vermillion")
         self.lines = [axes.plot([], [], marker + "-", color=COLOURS[colour])[0] for marker, colour in looks]
         self.here = [axes.plot([], [], marker, color=COLOURS[colour], markersize=15)[0] for marker, colour in looks]
-        self.names = label(axes, 0.03, 0.04, "\u25a0 mean of the last N\n\u25cf exponential, 1/N", va="bottom", fontsize=14,
-                           transform=axes.transAxes)
-        return [*self.lines, *self.here, self.names]
+        legend = ("\u25a0\n ", "blue"), (" \n\u25cf", "vermillion"), ("    mean of the last N\n    exponential, 1/N", "black")
+        names = [label(axes, 0.03, 0.04, text, color=COLOURS[colour], va="bottom", fontsize=14, transform=axes.transAxes)
+                 for text, colour in legend]
+        return [*self.lines, *self.here, *names]
 
     def compute(self, N, lr):
         if lr in self.runs:

@@ -138,7 +138,7 @@ def _look(name):
 def _with(values, own):
     """The options of a slider, the measured one among them, and its value."""
     own = float(f"{own:.2g}")
-    return [(f"{v:g} (measured)" if v == own else f"{v:g}", v) for v in sorted({*values, own})], own
+    return [(f"{v:g} (yours)" if v == own else f"{v:g}", v) for v in sorted({*values, own})], own
 
 
 def _prefixed(k, unit):

@@ -16,7 +16,7 @@ PER_EXAMPLE = 1e-3      # seconds, assumed
 
 
 class Workers(Panel):
-    """Seconds of one update against K: computing, communicating, both; the batch is cut or grows with K."""
+    """Seconds of one update against K: computing, communicating, both; a batch of B is cut into K shards."""
 
     title = "One update on K workers, by the model: B/K examples of 1 ms each, then the ring"
     task = f"A model of 10^7 parameters on 10 Gbit/s: find the smallest batch B for which {AT} workers are at least {ENOUGH:g} times as fast as one."
