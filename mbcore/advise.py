@@ -211,7 +211,8 @@ def _caveats(a, tried):
         yield "The mean gradient drowns in the noise of its examples here, so the noise scale has no upper end."
     elif grown > 3:
         yield "The noise scale grew during the trial: a long training can use a larger batch towards its end."
-    yield (f"Only {int(a.noise.steps[-1])} steps of training were looked at, {a.noise.runs} times, by plain SGD. Other work on the "
+    often = "once" if a.noise.runs == 1 else f"{a.noise.runs} times"
+    yield (f"Only {int(a.noise.steps[-1])} steps of training were looked at, {often}, by plain SGD. Other work on the "
            "machine, if there was any, is in the seconds.")
 
 

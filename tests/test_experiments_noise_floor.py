@@ -25,7 +25,7 @@ class Copies(np.random.Generator):
     def integers(self, low, high=None, size=None):
         if not isinstance(size, tuple):
             return super().integers(low, high, size)
-        return np.repeat(super().integers(low, high, (size[0], 1)), size[1], axis=1)
+        return np.repeat(super().integers(low, high, (*size[:-1], 1)), size[-1], axis=-1)
 
 
 def test_both_turn_when_draws_are_copies(monkeypatch):

@@ -59,6 +59,7 @@ def test_nothing_is_reached_before_all_are_measured():
 
 def test_the_table_lists_every_claim_and_computes_what_is_missing(monkeypatch):
     table = AllClaims(verdicts("T4"))
+    assert '<a href="06_hardware.ipynb" target="_blank" ' in table._table.value and "Parameters get no batch index." in table._table.value
     assert table.reading.startswith("1 of 37") and all("<td" in table._table.value and claim in table._table.value for claim in claims())
     asked = []
 

@@ -44,6 +44,31 @@ def test_rescaling_shows_what_was_measured(dinh, alpha):
     assert list(dinh.tried["eigenvalue"].get_xdata()) == sorted(dinh.tried["eigenvalue"].get_xdata()) and m.change[0] < 1e-12
 
 
+@pytest.mark.parametrize("alpha", [1.0, 0.5])
+def test_the_line_between_is_the_experiments(dinh, alpha):
+    """From the rescaled network to the large batch's: both ends keep what they compute, whatever alpha is."""
+    reading = dinh.set(alpha=alpha, r=1)
+    small, large = (flat_minima.trained(NETS, arm) for arm in ("small", "large"))
+    *_, (_, (train, test)) = flat_minima.between(small, large, 1, 21, alpha)
+    for part, found in (("train", train), ("test", test)):
+        np.testing.assert_array_equal(dinh.curves["loss", part].get_ydata(), np.clip(found.loss, 0.03, 300))
+        np.testing.assert_array_equal(dinh.curves["error", part].get_ydata(), np.clip(100 * found.error, 0.3, 300))
+    np.testing.assert_allclose(train.loss[[5, 15]], (small.loss[1], large.loss[1]), rtol=1e-5)
+    assert f"training loss {train.loss[5]:.2g} at the small batch's end" in reading
+
+
+def test_a_line_that_was_stopped_is_drawn_again():
+    panel = Rescaling(NETS)
+    steps = panel.compute(alpha=1.0, r=1)
+    for _ in range(4):
+        next(steps)
+    steps.close()
+    panel.set(alpha=0.5, r=1)                               # measures alpha = 1 as well
+    assert "measuring" in panel.update((1.0, 1))
+    panel.set(alpha=1.0)
+    assert panel.error is None and np.isfinite(panel.between[1, 1.0][0].loss).all()
+
+
 def test_rescaling_while_it_measures(dinh):
     assert dinh.update((0.8, 0)).endswith("measuring.") and len(dinh.here["sharpness"].get_xdata()) == 0
 
@@ -51,9 +76,11 @@ def test_rescaling_while_it_measures(dinh):
 def test_a_change_of_the_function_would_be_said(dinh):
     dinh.set(alpha=1.0, r=0)
     moved = replace(dinh.kept[0, 1.0], change=np.array([0.1]))
-    dinh.kept[0, 1.5] = moved
+    dinh.kept[0, 1.5], dinh.between[0, 1.5] = moved, dinh.between[0, 1.0]
+    dinh.drawn.add((0, 1.5))
     assert "this is another function" in dinh.update((1.5, 0))
     del dinh.kept[0, 1.5]
+    dinh.drawn.remove((0, 1.5))
 
 
 def test_rescaling_target_is_the_nearest_to_1(dinh):

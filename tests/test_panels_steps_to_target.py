@@ -1,11 +1,13 @@
 """Lesson 07's panels, on sweeps made from a formula: what is drawn is what the experiment says, and a sweep is never lost."""
 
+import io
 from dataclasses import replace
 from threading import Event
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mbcore.experiments import steps_to_target as experiment
 from mbcore.experiments.critical_batch import costs
@@ -104,6 +106,17 @@ def test_regimes_and_scales(panel):
         bar, point, text = panel.scales[name]
         assert xy(bar)[0].tolist() == [e.low, e.high] and xy(point)[0].tolist() == [e.value]
         assert text.get_text().startswith(f"{e.value:.0f} ")
+
+
+def test_the_stored_picture_keeps_the_three_shades(panel):
+    picture = np.asarray(Image.open(io.BytesIO(panel.png())).convert("RGB"))
+    canvas = panel.figure.canvas.get_width_height()
+    shown = []
+    for pair in panel.bands.values():                   # in the strip, near its left edge and above the two rows
+        at = panel.strip.get_xaxis_transform().transform((pair[1].get_x() * 1.06, 0.97))
+        row, column = 1 - at[1] / canvas[1], at[0] / canvas[0]
+        shown.append(picture[int(row * panel.size[1]), int(column * panel.size[0])].astype(int))
+    assert min(abs(a - b).max() for k, a in enumerate(shown) for b in shown[:k]) > 8
 
 
 def test_target_is_the_batch_beside_b_crit(panel):

@@ -130,9 +130,10 @@ def test_averages_target_of_a_gradient(averages, way):
 
 def test_a_gradient_of_all_examples(averages):
     assert "nothing is left to scatter" in averages.set(B=1437, way="without", of="gradient, mid", scale="own sd")
+    assert averages.normal.get_data()[0].tolist() == [0, 0] and averages.error is None
     assert averages._reached
-    averages.set(way="with replacement")
-    assert not averages._reached
+    assert "with replacement: averages of B = 1437 should scatter by σ/√B" in averages.set(way="with replacement")
+    averages.set(scale="one scale")
 
 
 def test_another_axis_is_drawn_once_and_taken_up_again(averages, monkeypatch):
@@ -147,9 +148,7 @@ def test_another_axis_is_drawn_once_and_taken_up_again(averages, monkeypatch):
     averages.redraw_background()
     averages.set()
     assert not draws and pixels(averages) == kept
-    assert averages.normal.get_data()[0].tolist() == [0, 0] and averages.error is None
-    assert "with replacement: averages of B = 1437 should scatter by σ/√B" in averages.set(way="with replacement")
-    averages.set(scale="one scale")
+    averages.set(way="with replacement", scale="one scale")
 
 
 def test_tall_bars_are_cut_and_their_height_is_told(averages):

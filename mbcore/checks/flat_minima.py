@@ -90,7 +90,8 @@ def filter_normalise(solution):
     """Check a function (d_W[j,i], d_C[j], W[j,i], C[j]) -> (d_W, d_C), filter-normalised."""
     return function(solution, _normalised, NORMALISED, [_directions(*sizes) for sizes in ((4, 4), (3, 5))],
                     takes="d_W, d_C, W and C", returns="(d_W, d_C)",
-                    praise="each neuron's part of the direction is as long as its weights, and biases stay where they are.",
+                    praise="each neuron's part of the direction is as long as its weights, and biases stay where they are. Rescale a row by "
+                           "alpha, and its part of d is rescaled alike: the picture is the same.",
                     hint="For each j: ||d_W[j,:]|| must come out as ||W[j,:]||; d_C[j] as 0.")
 
 

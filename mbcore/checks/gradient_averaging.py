@@ -39,7 +39,8 @@ def _last_weighted(mean_gradient, B, n):
 
 
 ACCUMULATED = {                                 # misconception -> the gradient that it produces
-    "this is the mean of the parts' means. With B = 7 and n = 3, the part of 1 gets the same say as a part of 3; weight each by its examples.":
+    "this is the mean of the parts' means. With B = 7 and n = 3, the part of 1 gets the same say as a part of 3; "
+    "weight each by its examples.":
         _added(lambda size, B, n, K: 1 / K),
     "you added the parts' gradients. Each is a mean already, so the sum grows with their number: give each part its share of B.":
         _added(lambda size, B, n, K: 1),

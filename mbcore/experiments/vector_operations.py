@@ -35,7 +35,8 @@ SMALL = Config()        # quick as it is
 
 @dataclass(frozen=True)
 class Layer:
-    """Median microseconds per example for h~[b,j] = sum_i W0[j,i] x[b,i], one thread, four ways of writing it."""
+    """Microseconds per example for h~[b,j] = sum_i W0[j,i] x[b,i], one thread, four ways of writing it; the least of several
+    runs: another program that runs can only add to it."""
 
     i: int
     j: int
@@ -107,7 +108,7 @@ def _layer(i, j, c):
     stacked = lambda: np.matmul(W0, x[:, :, None])
     product = lambda: np.matmul(x, W0.T, out=h)
     with one_blas_thread():
-        slow = _seconds(lambda: _loops(x[0].tolist(), W0.tolist()), 1) * 1e6
+        slow = _seconds(lambda: _loops(x[0].tolist(), W0.tolist()), 3) * 1e6
         each, stack, one = (_seconds(call, c.repeats) / c.B * 1e6 for call in (lambda: [W0 @ x[b] for b in range(c.B)], stacked, product))
     every = _seconds(product, c.repeats) / c.B * 1e6
     return Layer(i, j, slow, each, stack, one, one / every if (os.cpu_count() or 1) > 1 else None)
@@ -127,7 +128,7 @@ def _seconds(call, repeats):
         start = time.perf_counter()
         call()
         took.append(time.perf_counter() - start)
-    return float(np.median(took[1:]))
+    return min(took[1:])
 
 
 def _verdict(layers):

@@ -75,7 +75,8 @@ class Accumulation(Panel):
         self.wrong, = axes.plot([], [], "^", color=COLOURS["orange"], markersize=6, alpha=0.8)
         self.right, = axes.plot([], [], "o", color=COLOURS["blue"], markersize=4)
         above = {"fontsize": 14, "va": "bottom", "transform": axes.transAxes}
-        signs = [label(axes, 0, 1.02, sign, color=COLOURS[colour], **above) for sign, colour in (("\u25cf\n ", "blue"), (" \n\u25b2", "orange"))]
+        signs = [label(axes, 0, 1.02, sign, color=COLOURS[colour], **above)
+                 for sign, colour in (("\u25cf\n ", "blue"), (" \n\u25b2", "orange"))]
         self.word = label(axes, 0, 1.02, **above)
         return [self.wrong, self.right, *signs, self.word]
 

@@ -34,7 +34,7 @@ class AdvicePanel(Panel):
     def build(self, figure):
         self.axes = axes = figure.add_subplot()
         axes_style(axes, "batch size B", "multiples of the least")
-        axes.set(xscale="log", yscale="log", xlim=(0.8, 3000), ylim=(0.8, 200), xticks=[1, 10, 100, 1000], xticklabels=["1", "10", "100", "1000"],
+        axes.set(xscale="log", yscale="log", xlim=(0.8, 3000), ylim=(0.8, 100), xticks=[1, 10, 100, 1000], xticklabels=["1", "10", "100", "1000"],
                  yticks=[1, 10, 100], yticklabels=["1", "10", "100"])
         plot = lambda style, colour, name, **look: axes.plot([], [], style, color=COLOURS[colour], label=name, **look)[0]
         self.range = axes.axvspan(1, 2, color="#A6D3F0", label="the recommended range")

@@ -9,6 +9,10 @@ from ..verdicts import LESSONS, claims, judging, stated
 from . import style
 
 
+# In a tab of its own: a link in a widget would take the whole of JupyterLab there, and what has not been saved with it.
+LINK = f'<a href="{{lesson}}.ipynb" target="_blank" rel="noopener" style="color:{style.COLOURS["blue"]};text-decoration:underline">{{name}}</a>'
+
+
 class AllClaims:
     """A row for each claim, linked to its lesson. Start runs what is missing, in a worker thread; Stop ends it between two experiments."""
 
@@ -68,7 +72,7 @@ class AllClaims:
 
     def _row(self, claim, name):
         verdict, lesson = self.found.get(claim, (None, LESSONS[name]))
-        cells = [claim, escape(stated(claim)), f'<a href="{lesson}.ipynb">{lesson[:2]}</a>', escape(verdict.label) if verdict else "–", escape(verdict.because) if verdict else ""]
+        cells = [claim, escape(stated(claim)), LINK.format(lesson=lesson, name=lesson[:2]), escape(verdict.label) if verdict else "–", escape(verdict.because) if verdict else ""]
         return "<tr>" + "".join(f'<td style="vertical-align:top;padding:2px 10px">{cell}</td>' for cell in cells) + "</tr>"
 
     def _repr_mimebundle_(self, **kwargs):

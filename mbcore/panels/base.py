@@ -44,6 +44,7 @@ class Panel:
     title = ""
     task = ""           # the target to reach, a sentence
     size = (860, 400)   # of the figure, in CSS pixels
+    colours = 32        # of a stored picture; a colour map needs more
 
     def controls(self):
         """Return the controls by name; each is a widget with a `description` and a `value`. Called once."""
@@ -88,7 +89,7 @@ class Panel:
             self._recompute(patience=float("inf"))   # complete before it is shown: stored outputs are final
             if self.error:
                 self._draw(())
-        self._swap("png", style.as_png(self._image()))    # a notebook stores this one, so it must be small
+        self._swap("webp", style.as_webp(style.few_colours(self._image(), self.colours)))   # a notebook stores this one
         self._send_words()
         for control in self._controls.values():
             control.observe(self._changed, "value")
@@ -113,7 +114,7 @@ class Panel:
     def png(self):
         """The current picture as PNG bytes, one pixel for each CSS pixel."""
         picture = Image.open(io.BytesIO(self.picture.value)).convert("RGB")
-        return style.as_png(picture.resize(self.size, Image.Resampling.LANCZOS))
+        return style.as_png(style.few_colours(picture.resize(self.size, Image.Resampling.LANCZOS), self.colours))
 
     def close(self):
         """Stop any computation and take the panel off the page."""
@@ -257,18 +258,19 @@ class Panel:
     def _build_widget(self):
         width, height = self.size
         fit = widgets.Layout(width=f"{width}px", max_width="100%", height="auto")
+        plain = widgets.Layout()     # shared: a notebook stores over 1 KB for each
         self.picture = widgets.Image(width=str(width), height=str(height), layout=fit)
-        self._line, self._target = widgets.HTML(), widgets.HTML()
-        self._bar = widgets.FloatProgress(max=1.0)
-        stop, reset = widgets.Button(description="Stop"), widgets.Button(description="Reset")
+        self._line, self._target = widgets.HTML(layout=plain), widgets.HTML(layout=plain)
+        self._bar = widgets.FloatProgress(max=1.0, layout=plain)
+        stop, reset = (widgets.Button(description=name, layout=plain) for name in ("Stop", "Reset"))
         stop.on_click(lambda _: setattr(self._newest, "stopped", True))
         reset.on_click(lambda _: self._assign(self._initial))
-        self._progress = widgets.HBox([widgets.Label("Computing"), self._bar, stop])
+        self._progress = widgets.HBox([widgets.Label("Computing", layout=plain), self._bar, stop])
         self._show_progress(False)
         self.widget = widgets.VBox([
-            widgets.HTML(style.CSS + style.heading(self.title)),
+            widgets.HTML(style.CSS + style.heading(self.title), layout=plain),
             widgets.Box([*self._controls.values()], layout=widgets.Layout(flex_flow="row wrap", align_items="center")),
-            widgets.HBox([reset, self._progress]), self.picture, self._line, self._target])
+            widgets.HBox([reset, self._progress], layout=plain), self.picture, self._line, self._target], layout=plain)
         self.widget.add_class("mb-panel")
 
     def _show_progress(self, working):

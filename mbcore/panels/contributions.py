@@ -26,6 +26,7 @@ class Contributions(Panel):
     task = (f"With B = {ENOUGH} or more, find an entry for which more than half of the examples lie on one side of zero, "
             "and the mean on the other.")
     size = (900, 440)
+    colours = 64        # pale ones too
 
     def __init__(self, B=8, j=3, i=28):
         self.start = B, j, i

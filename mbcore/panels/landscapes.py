@@ -23,6 +23,7 @@ class Landscapes(Panel):
     task = ("Find a view of lines in which a network with the lowest test error of the four looks sharpest: "
             "its loss rises most from the middle to the two ends.")
     size = (860, 520)
+    colours = 128
 
     def __init__(self, config=landscapes.SMALL):
         self.config, self.kept = config, {}         # kept: (shape, kind, at, r, place of the grid) -> Slice

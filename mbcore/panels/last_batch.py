@@ -27,6 +27,7 @@ class LastBatch(Panel):
     task = ("Make the model remember only the last batch: it knows the batch just seen better than chance, and earlier ones worse. "
             "Do it with sorted data, and then with shuffled data.")
     size = (900, 470)
+    colours = 128
 
     def __init__(self, setting=Setting(), config=Config()):
         self.start, self.config = setting, config

@@ -50,7 +50,7 @@ class Perplexity(Panel):
         axes.minorticks_off()
         axes.xaxis.labelpad = 26                # room for the steps
         axes.axhline(A, color=COLOURS["black"], linewidth=1.5, linestyle=":")
-        axes.text(c.sizes[0] * 1.15, A * 1.005, f"all {A} equally likely: {A}", fontsize=13, va="bottom")
+        axes.text(c.sizes[0] * 1.6, A * 1.005, f"knows nothing: {A}", fontsize=13, va="bottom")
         self.floor = axes.axhline(1, color=COLOURS["black"], linewidth=2.5, linestyle="--")
         self.floor_says = label(axes, c.sizes[-1] * 1.2, 1, fontsize=13, va="top", ha="right")
         self.steps = [label(axes, B, -0.115, transform=axes.get_xaxis_transform(), ha="center", va="center", fontsize=13,
@@ -135,7 +135,7 @@ class Perplexity(Panel):
         if mode or (falls and rises):
             self.found.add(mode)
         return ("It falls, and then rises, beyond doubt." if falls and rises else "It only falls." if falls
-                else "No fall beyond doubt: it only rises." if rises else "It neither falls nor rises beyond doubt.")
+                else "It rises; a fall is not seen beyond doubt." if rises else "It neither falls nor rises beyond doubt.")
 
     def reading_of_proportions(self, lr, r):
         rows = [(B, perplexities) for B, rate, perplexities in r.like_published() if rate == lr]

@@ -20,6 +20,7 @@ class RateMap(Panel):
     title = "Training loss after a few passes, for each batch size and learning rate"
     task = f"After {ASKED} passes, point at the largest batch size that comes within {NEAR:g} times the lowest loss of the map, at its best rate."
     size = (880, 430)
+    colours = 64
 
     def __init__(self, config=Config()):
         self.config, self.maps = config, {}

@@ -26,11 +26,11 @@ class Rescaling(Panel):
     title = "From the small batch's network to the large batch's; one function, many sharpnesses"
     task = ("Make the small batch's network sharper than the large batch's, by the largest eigenvalue, with as little as you can: "
             "an α at which it is, with a neighbour nearer to 1 tried at which it is not.")
-    size = (860, 540)
+    size = (860, 500)
 
     def __init__(self, config=CONFIG):
         self.config, self.kept = config, {}         # kept: (r, alpha) -> Measures
-        self.between = {}                           # (r, alpha) -> (Slice on the training set, Slice on the test set)
+        self.between, self.drawn = {}, set()        # (r, alpha) -> (Slice on the training set, on the test set); which are whole
         self.large = {}                             # r -> Measures of the large batch's network
         super().__init__()
 
@@ -81,12 +81,17 @@ class Rescaling(Panel):
         self.words[name] = label(axes, 0.5, 0.98, color=COLOURS["vermillion"], **place)
         self.values[name] = label(axes, 0.5, 0.87, color=COLOURS["blue"], **place)
 
+    def known(self, r, alpha):
+        return (r, alpha) in self.kept and (r, alpha) in self.drawn
+
     def compute(self, alpha, r):
-        if (r, alpha) not in self.kept:
+        if not self.known(r, alpha):
             yield 0.0, (alpha, r)
             ends = flat_minima.trained(self.config, "small"), flat_minima.trained(self.config, "large")
-            for done, self.between[r, alpha] in flat_minima.between(*ends, r, POINTS, alpha):
-                yield 0.3 * done, (alpha, r)
+            if (r, alpha) not in self.drawn:
+                for done, self.between[r, alpha] in flat_minima.between(*ends, r, POINTS, alpha):
+                    yield 0.3 * done, (alpha, r)
+                self.drawn.add((r, alpha))
             if r not in self.large:
                 self.large[r] = flat_minima.rescaling(self.config, "large", 1.0, r)
                 yield 0.5, (alpha, r)
@@ -123,7 +128,7 @@ class Rescaling(Panel):
             self.words[name].set_text(f"large batch (dashed): {level:.2g}")
 
     def reading_of(self, alpha, r):
-        if (r, alpha) not in self.kept:
+        if not self.known(r, alpha):
             self.same.set_text(f"α = {alpha:g}: measuring")
             return f"Seed {r}, α = {alpha:g}: measuring."
         new, old, large = self.kept[r, alpha], self.kept[r, 1.0], self.large[r]

@@ -38,6 +38,7 @@ class StepsToTarget(Panel):
     task = (f"Bring the target loss to {HARDEST} and let the sweep finish. Then find the largest B that needs less than twice the "
             "examples of B = 1, both at their best rates.")
     size = (900, 520)
+    colours = 64        # the pale shades of the regimes
 
     def __init__(self, line, configs=steps_to_target.TARGETS):
         self.line, self.configs = line, configs
