@@ -21,11 +21,11 @@ from functools import cache
 from math import ceil, inf, log, nan
 
 import numpy as np
-from scipy import stats
 
 from .. import data
 from ..backend import one_blas_thread
 from ..progress import last
+from .interval import half_width
 from .models import MLP
 from .verdict import Verdict
 
@@ -206,7 +206,7 @@ def _interval(v):
     """(mean, half) of Student's interval over seeds; half is infinite where a seed diverged."""
     if not np.isfinite(v).all():
         return inf, inf
-    return float(v.mean()), float(stats.t.ppf((1 + LEVEL) / 2, len(v) - 1) * v.std(ddof=1) / len(v)**0.5)
+    return float(v.mean()), float(half_width(v, LEVEL))
 
 
 def agreement(setting=Setting(), config=Config()):

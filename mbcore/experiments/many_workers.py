@@ -11,11 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from .. import data
 from ..backend import one_blas_thread
 from ..objective import Objective, whole
+from .interval import half_width
 from .models import MLP
 from .ring import bytes_sent, ring
 from .verdict import Verdict
@@ -121,7 +121,7 @@ def _row(shards, c):
         states = ring(K, weights(shards)[:, None] * each)
         workers = workers - c.lr * states[-1].held
     plain = np.array([_plain_error(f, shards, at) for at in batches[:c.draws]])
-    half = stats.t.ppf((1 + LEVEL) / 2, c.draws - 1) * plain.std(ddof=1) / c.draws**0.5
+    half = half_width(plain, LEVEL)
     squares = sum(b * (1 / (K * b))**2 for b in shards)
     row = Row(shards, len(states) - 1, int(bytes_sent(states).max()), 2 * (K - 1) / K * 8 * f.start.size,
               float(np.abs(workers[0] - alone).max()), bool((workers == workers[0]).all()), (float(plain.mean()), float(half)), 1 / squares)

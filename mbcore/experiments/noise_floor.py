@@ -14,10 +14,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.stats import t
 
 from ..progress import last
 from .convex import descending, problem
+from .interval import half_width
 from .variance import averages
 from .verdict import Verdict
 
@@ -137,8 +137,7 @@ def run(config=Config()):
 
 def interval(values):
     """(mean, half of a 99 % t-interval) over the last axis, ddof 1."""
-    R = values.shape[-1]
-    return values.mean(axis=-1), t.ppf(0.995, R - 1) * values.std(axis=-1, ddof=1) / R**0.5
+    return values.mean(axis=-1), half_width(values)
 
 
 def _measured(r, c):

@@ -17,12 +17,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
 from .. import data
 from ..backend import one_blas_thread
 from ..equations import equations
 from ..progress import last
+from .interval import half_width
 from .verdict import Verdict
 
 CLAIMS = ("F4",)
@@ -103,9 +103,8 @@ class Result:
     def perplexity(self, lr=None):
         """(mean, low, high) for each B: exp of the mean loss and of its 99 % t-interval; lr None: retuned at each B."""
         losses = self.retuned if lr is None else self.losses[:, self.lrs.index(lr)]
-        n = losses.shape[1]
         with np.errstate(over="ignore", invalid="ignore"):
-            mean, half = losses.mean(axis=1), stats.t.ppf((1 + LEVEL) / 2, n - 1) * losses.std(axis=1, ddof=1) / n**0.5
+            mean, half = losses.mean(axis=1), half_width(losses, LEVEL)
             return np.exp(mean), np.exp(mean - half), np.exp(mean + half)
 
 
@@ -201,7 +200,7 @@ def _interval(curve, end):
     d = np.array([curve[end, k] - curve[_others(curve, k).mean(axis=1).argmin(), k] for k in seeds])
     if not np.isfinite(d).all():
         return (np.inf, np.inf) if np.isposinf(d).all() else (-np.inf, np.inf)
-    half = stats.t.ppf((1 + LEVEL) / 2, len(d) - 1) * d.std(ddof=1) / len(d)**0.5
+    half = half_width(d, LEVEL)
     return float(d.mean() - half), float(d.mean() + half)
 
 

@@ -31,6 +31,7 @@ from .. import data, schedule
 from ..optim import LARS, Adam
 from ..progress import last
 from ..train import training
+from .interval import half_width
 from .models import MLP
 from .verdict import Verdict
 
@@ -289,9 +290,7 @@ def _updates(B):
 
 def _interval(values):
     """(..., 3): the mean over the last axis and its 95 % t-interval."""
-    from scipy.special import stdtrit    # SciPy brings a BLAS of its own, and its statistics take long to import
-    n = values.shape[-1]
-    mean, half = values.mean(axis=-1), stdtrit(n - 1, 0.975) * values.std(axis=-1, ddof=1) / n ** 0.5
+    mean, half = values.mean(axis=-1), half_width(values, 0.95)
     return np.stack([mean, mean - half, mean + half], axis=-1)
 
 

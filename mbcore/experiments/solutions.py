@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
-from scipy.stats import t as student
 
 from .. import data
 from ..backend import one_blas_thread
@@ -15,6 +14,7 @@ from ..landscape import sharpness, top_eigenvalues
 from ..objective import Objective
 from ..rescaling import rescaled
 from ..train import training
+from .interval import half_width
 
 RELU = equations("""
     h[j] = relu(W0[j,i] * x[i] - C0[j])
@@ -175,7 +175,7 @@ class Interval:
     def of(cls, differences):
         """The t-interval of paired differences, one for each seed, ddof = 1."""
         d = np.asarray(differences, dtype=float)
-        half = student.ppf(0.975, len(d) - 1) * d.std(ddof=1) / len(d) ** 0.5
+        half = half_width(d, 0.95)
         return cls(float(d.mean() - half), float(d.mean()), float(d.mean() + half))
 
     def order(self, above="higher", below="lower"):
