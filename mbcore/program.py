@@ -211,7 +211,8 @@ class Program:
         """H v for H the second derivative of mean(L) with respect to the parameters, at these inputs: name -> array.
 
         Central differences of gradients along v, (g(p + e v) - g(p - e v)) / 2e with e |v| = 1e-5 (1 + |p|): about 1e-9
-        relative in float64, which is required. vectors: name -> array, missing ones are 0.
+        relative in float64, which is required. vectors: name -> array, missing ones are 0. For smooth functions: an example
+        that meets a relu's kink within the step adds a curvature that is not there; landscape.top_eigenvalues steps shorter.
         """
         if self.dtype != np.float64:
             raise TypeError(f"hessian_vector_product: expected a program in float64, got {self.dtype}; compile(dtype='float64')")

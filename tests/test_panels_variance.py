@@ -1,6 +1,7 @@
 """The panels of lesson 05: theory before data, pictures that follow the controls, targets that have to be searched for."""
 
 import io
+from threading import Event
 
 import numpy as np
 import pytest
@@ -18,25 +19,18 @@ from mbcore.panels.noise_floor import NoiseFloor
 @pytest.fixture(scope="module", params=[Averages, GradientNorm, NoiseFloor])
 def panel(request):
     panel = request.param()
-    panel.pause = 0
     yield panel
     panel.close()
 
 
-def made(kind):
-    panel = kind()
-    panel.pause = 0
-    return panel
-
-
 @pytest.fixture(scope="module")
 def averages():
-    return made(Averages)
+    return Averages()
 
 
 @pytest.fixture(scope="module")
 def norm():
-    return made(GradientNorm)
+    return GradientNorm()
 
 
 def pixels(panel):
@@ -77,27 +71,31 @@ def test_theory_comes_first(panel, monkeypatch):
 
 
 def test_filling_takes_its_time():
-    class Slow(Filling):
-        seconds = 50
+    released = Event()
+    released.set()
 
+    class Slow(Filling):
         def controls(self):
             return {"B": choice("B", (1, 4), 1)}
 
         def build(self, figure):
             return []
 
-        def drawing(self, B):
+        def compute(self, B):
             yield 0.0, "theory"
-            yield 0.5, "half"
+            released.wait(10)
             yield 1.0, "all"
 
         def update(self, result):
             return result
 
     panel = Slow()
-    assert panel.result == "all" and panel.pause == 0.5                 # none in the first picture
+    assert panel.result == "all"                                        # the first picture is complete
+    released.clear()
     panel._controls["B"].value = 4
     assert panel.reading == "theory" and panel._finished is not panel._newest
+    released.set()
+    assert panel.wait() and panel.result == "all"
     panel.close()
 
 
@@ -159,7 +157,7 @@ def test_tall_bars_are_cut_and_their_height_is_told(averages):
 
 
 def test_a_stored_picture_is_small():
-    assert len(made(Averages).png()) < 16_000
+    assert len(Averages().png()) < 16_000
 
 
 @pytest.mark.parametrize("at, way, B", [("start", "with replacement", 40), ("mid", "with replacement", 160), ("late", "without", 768)])
@@ -185,7 +183,7 @@ def test_gradient_norm_draws_theory_and_data(norm):
 
 
 def test_noise_floor_target_needs_the_neighbours():
-    panel = made(NoiseFloor)
+    panel = NoiseFloor()
     panel.set(B=16)
     assert not panel._reached                   # 32 has not been tried
     panel.set(B=32)

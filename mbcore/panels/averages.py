@@ -68,7 +68,7 @@ class Averages(Filling):
         axes.legend(self.points.values(), ["with", "without", "numbers"], loc="lower left", handlelength=1)
         return [*self.points.values(), self.here]
 
-    def drawing(self, B, variance, of, way, scale):
+    def compute(self, B, variance, of, way, scale):
         running = densities_running(variance, B) if of == NUMBERS else coordinate_running(B, way == WAYS[0], GRADIENTS[of])
         for done, found in running:
             yield done, (variance, of, way, scale, found)

@@ -75,6 +75,7 @@ class Panel:
     def __init__(self):
         self.result = self.error = None    # the last good result; the exception of the last setting, if it failed
         self._lock = Condition()           # held while computing and drawing, so that threads take turns
+        self.face, self._faces, self._background = None, {}, None   # the background's name, others by name, its pixels
         self._newest = self._finished = self._job = _Job(self._steps(), 0)
         self._quiet = self._saying = False
         self._controls = self.controls()
@@ -218,6 +219,12 @@ class Panel:
         """For `update`: limits, ticks or anything else that does not move has changed. Costs a full draw."""
         self._background = None
 
+    def turn(self, face):
+        """For `update`, where it is one of a few backgrounds: limits, ticks and labels are now those of this name. Each is drawn once."""
+        if face != self.face:
+            self._faces[self.face], self.face = self._background, face
+            self._background, self._still = self._faces.get(face), None
+
     def _build_figure(self):
         width, height = self.size
         self.figure = Figure((width / DPI, height / DPI), dpi=DPI * SCALE, layout="constrained")
@@ -229,7 +236,6 @@ class Panel:
         for artist in self._moving:
             artist.set_animated(True)    # a full draw leaves it out
         self._moving.sort(key=lambda artist: artist.zorder)
-        self._background = None
 
     def _draw(self, artists):
         """Draw what moves over the background. What did not change since the last picture is kept with the background,

@@ -61,7 +61,7 @@ class GradientNorm(Filling):
         self.expected, = axes.plot([], [], color=COLOURS["vermillion"])
         self.word = label(axes, 0, 1.13, fontsize=13, ha="center", va="bottom")
 
-    def drawing(self, B, at, way):
+    def compute(self, B, at, way):
         first = smallest_batch(1, at, way == WAYS[0])
         for done, drawn in gradients_running(B, at, way == WAYS[0]):
             yield done, (B, (at, way), first, drawn)

@@ -25,7 +25,7 @@ class GraphCosts(Panel):
     size = (900, 390)
 
     def __init__(self, earlier=(), B=2):
-        self.start, self.count, self.step = B, None, {"copies": {}, "index": {}}         # side -> {B: ms}
+        self.start, self.step = B, {"copies": {}, "index": {}}         # side -> {B: ms}
         for pair in earlier:
             self.keep(dict(zip(LOOK, pair)))
         for size in SIZES:
@@ -101,15 +101,15 @@ class GraphCosts(Panel):
         return self.reading_of(B, found)
 
     def show_count(self, count):
-        if count == self.count:
+        if count == self.face:
             return
-        self.count, (name, title, limits) = count, COUNTS[count]
+        name, title, limits = COUNTS[count]
         for side, found in curves().items():
             self.exact[side].set_data(found["B"], found[name])
             self.nodes[side].set_data(*(found["B"], found["nodes"]) if name == "calls" else ([], []))
         self.counted.title.set_text(title)
         self.counted.set_ylim(limits)
-        self.redraw_background()
+        self.turn(count)
 
     def reading_of(self, B, found):
         copies, index, took = found["copies"], found["index"], self.step["copies"].get(B)

@@ -5,10 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from ..experiments import powers_of_two
-from .base import choice, toggle
+from .base import Panel, choice, toggle
 from .label import label
 from .style import COLOURS, axes_style
-from .turning import Turning
 
 POWERS = (8, 16, 32, 64, 128, 256)
 WIDTHS = (32, 64, 128, 256, 512)
@@ -17,7 +16,7 @@ MARGIN = powers_of_two.MARGIN
 VIEWS = {"a step": "step time / neighbours' mean", "an example": "example time / that at n"}
 
 
-class Neighbours(Turning):
+class Neighbours(Panel):
     """n, the width J and the rounds in which the three are timed; another view redraws only. What was measured with this J is kept."""
 
     title = "Is a power of two faster than its neighbours?"

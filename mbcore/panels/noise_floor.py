@@ -23,7 +23,6 @@ class NoiseFloor(Filling):
     title = "SGD at a constant learning rate settles above the minimum"
     task = f"Learning rate 0.2, {EXAMPLES:,} examples to spend: which B ends lowest? Try its two neighbours as well."
     size = (900, 450)
-    seconds = 0                                 # training takes its time
 
     def __init__(self, config=Config(steps=1024)):
         self.config = config
@@ -67,7 +66,7 @@ class NoiseFloor(Filling):
         self.right.legend(names.values(), names, loc="upper right", ncols=2, columnspacing=1, handlelength=1.6)
         return [self.floors, self.bias, self.variance, self.means, self.here]
 
-    def drawing(self, B, lr, budget):
+    def compute(self, B, lr, budget):
         if (B, lr) in self.kept:
             yield 1.0, (B, lr, budget, self.kept[B, lr])
             return

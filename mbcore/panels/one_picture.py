@@ -25,7 +25,7 @@ class OnePicture(Panel):
     size = (860, 420)
 
     def __init__(self, config=one_picture.Config()):
-        self.config, self.axis, self.places, self.backgrounds = config, None, {}, {}
+        self.config, self.places = config, {}
         self.kept = {(B, config.lr): self.whole(B) for B in BEFORE}         # (B, lr) -> Record of a whole run
         super().__init__()
 
@@ -91,12 +91,10 @@ class OnePicture(Panel):
         return bool(((record.loss <= LOSS) & (record.steps <= STEPS)).any())
 
     def show_axis(self, axis):
-        if axis != self.axis:
+        if axis != self.face:
             label, limits, scale = AXES[axis]
             self.axes.set(xlabel=label, xscale=scale, xlim=limits)
-            if self.axis is not None:
-                self.backgrounds[self.axis] = self._background      # each axis is drawn in full once
-            self._background, self._still, self.axis = self.backgrounds.get(axis), None, axis
+            self.turn(axis)
 
     def show(self, k, key, record, axis):
         """Line k and its row in the legend: one run, or nothing."""

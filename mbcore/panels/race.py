@@ -27,7 +27,7 @@ class TwoStepsOrOne(Panel):
     size = (900, 450)
 
     def __init__(self, config=replace(race.SMALL, looks=5)):
-        self.config, self.starts, self.raced, self.before = config, {}, {}, None
+        self.config, self.starts, self.raced = config, {}, {}
         super().__init__()
 
     def controls(self):
@@ -115,11 +115,10 @@ class TwoStepsOrOne(Panel):
         return won == set(STARTS.values())
 
     def show_start(self, before):
-        if before != self.before:
+        if before != self.face:
             self.losses.set(ylim=LIMITS[before], yticks=TICKS[before], yticklabels=[f"{tick:g}" for tick in TICKS[before]])
             self.losses.minorticks_off()
-            self.before = before
-            self.redraw_background()
+            self.turn(before)
 
     def show_losses(self, found):
         for (seeds, mean), losses in zip(self.arms, (found.several, found.one)):

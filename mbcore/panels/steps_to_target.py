@@ -43,7 +43,7 @@ class StepsToTarget(Panel):
     def __init__(self, line, configs=steps_to_target.TARGETS):
         self.line, self.configs = line, configs
         self.going, self.found = {}, {}         # target -> the sweep's generator, (fraction, Result so far)
-        self.halted = self.unit = self.drawn = None
+        self.halted = self.drawn = None
         super().__init__()
 
     def sweep(self, target):
@@ -135,14 +135,13 @@ class StepsToTarget(Panel):
         return self.reading_of(target, r, B, fixed, own)
 
     def show_unit(self, unit):
-        if unit != self.unit:
-            self.unit = unit
+        if unit != self.face:
             low, high = UNITS.get(unit) or self.seconds()
             ticks = [10.0**k for k in range(-6, 7) if low <= 10.0**k <= high]
             self.axes.set(ylabel=f"{unit} to the target loss", ylim=(low, high))
             self.axes.set_yticks(ticks, [short(tick) for tick in ticks])
             self.axes.minorticks_off()
-            self.redraw_background()
+            self.turn(unit)
 
     def seconds(self):
         """Limits for what the sweeps may take on this machine, with room for the regimes' names."""
