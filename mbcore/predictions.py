@@ -108,7 +108,10 @@ class Returns(tuple):
     __repr__ = __str__
 
     def _tally(self):
-        return f"{sum(row.agrees is True for row in self)} of {len(self)} predictions agree with what was found."
+        made = sum(row.predicted is not None for row in self)
+        if not made:
+            return "No prediction is kept beside this notebook: lesson 00 asks for them."
+        return f"{sum(row.agrees is True for row in self)} of {made} predictions agree with what was found."
 
     def _repr_markdown_(self):
         rows = [f"| {number} | {text} | {found} | {said} | [{lesson[:2]}]({lesson}.ipynb) |" for number, text, found, said, lesson in self._cells()]

@@ -57,6 +57,11 @@ def test_predictions_are_returned(tmp_path):
     assert [row.agrees for row in returned(predictions, verdicts("not measured here"))] == [None] * 8
 
 
+def test_without_predictions_it_says_where_to_make_them(tmp_path):
+    back = returned(Predictions(tmp_path / "p.json"), verdicts("holds"))
+    assert str(back).endswith("No prediction is kept beside this notebook: lesson 00 asks for them.")
+
+
 def test_what_is_returned_is_a_table_with_links(tmp_path):
     predictions = Predictions(tmp_path / "p.json")
     predictions.make(1, "stays as it is")
@@ -66,7 +71,7 @@ def test_what_is_returned_is_a_table_with_links(tmp_path):
     assert len(rows) == 8 and all(row.count("|") == head.count("|") == line.count("|") for row in rows)
     assert rows[0].endswith("| stays as it is | stays as it is ✓ | [01](01_the_batch_index.ipynb) |")
     assert "| falls, and tends to a length above zero | grows | [05](" in rows[4] and "| not settled: contested | – | [06](" in rows[5]
-    assert tally == "1 of 8 predictions agree with what was found." and str(back).endswith(tally) and repr(back) == str(back)
+    assert tally == "1 of 2 predictions agree with what was found." and str(back).endswith(tally) and repr(back) == str(back)
 
 
 def test_the_form_writes_what_is_chosen(tmp_path):
