@@ -72,7 +72,7 @@ def toggle(description, options, value):
 
 
 def _control():
-    return {"style": {"description_width": "initial"}, "layout": widgets.Layout(width="420px", max_width="100%")}
+    return {"style": {"description_width": "initial"}, "layout": widgets.Layout(width="420px", max_width="100%", margin="2px 16px 2px 2px")}
 
 
 def heading(text):
