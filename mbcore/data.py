@@ -2,6 +2,7 @@
 
 from bisect import bisect
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.resources import files
 from math import exp, inf
 from operator import index
@@ -29,6 +30,7 @@ class DataSet:
             array.setflags(write=False)
 
 
+@cache      # its arrays are read-only
 def digits():
     """The 8x8 handwritten digits: 1,437 to train on and 360 to test on, the same split always, balanced by class."""
     with files(__package__).joinpath("digits.npz").open("rb") as file, np.load(file) as stored:

@@ -10,7 +10,8 @@ from verdicts import labels, stand
 
 from mbcore.experiments import flat_minima, solutions
 from mbcore.experiments.flat_minima import SMALL, Config, between, growth, rescaling, run, running, trained
-from mbcore.experiments.solutions import Interval, Measures, Noise, examples, measured, network
+from mbcore.experiments.interval import Interval, interval
+from mbcore.experiments.solutions import Measures, Noise, examples, measured, network
 from mbcore.gradients import full_gradient
 from mbcore.progress import last
 
@@ -52,7 +53,7 @@ def test_what_did_not_get_there_is_not_measured():
     assert "small: not every network" in found.verdicts[0].because
 
 
-UP, DOWN, OPEN = Interval(0.1, 0.5, 0.9), Interval(-0.9, -0.5, -0.1), Interval(-0.5, 0.0, 0.5)
+UP, DOWN, OPEN = Interval(0.5, 0.1, 0.9), Interval(-0.5, -0.9, -0.1), Interval(0.0, -0.5, 0.5)
 
 
 @pytest.mark.parametrize("error, eigenvalue, phi, moved, change, label", [
@@ -80,9 +81,9 @@ def test_noise_by_intervals(gap, eigenvalue, error, label):
 def test_interval_is_the_paired_t_interval():
     a, b = np.random.default_rng(0).normal(size=(2, 7))
     low, high = stats.ttest_rel(a, b).confidence_interval(0.95)
-    found = Interval.of(a - b)
+    found = interval(a - b, 0.95)
     assert_allclose((found.low, found.mean, found.high), (low, (a - b).mean(), high))
-    assert [Interval(*i).order() for i in ((1, 2, 3), (-3, -2, -1), (-1, 0, 1))] == ["higher", "lower", "not resolvably different"]
+    assert [Interval(*i).order() for i in ((2, 1, 3), (-2, -3, -1), (0, -1, 1))] == ["higher", "lower", "not resolvably different"]
 
 
 def test_growth_tells_a_logarithm():

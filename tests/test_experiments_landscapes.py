@@ -10,7 +10,8 @@ from verdicts import labels, stand
 
 from mbcore.experiments import landscapes
 from mbcore.experiments.landscapes import KINDS, SMALL, Config, directions, line, norms, plane, run, running, title, trained
-from mbcore.experiments.solutions import Interval, network
+from mbcore.experiments.interval import Interval
+from mbcore.experiments.solutions import network
 from mbcore.progress import last
 
 TINY = replace(SMALL, n=200, r=3, j=8, epochs=4, sizes=(10, 50), weight_decays=(0.0, 0.05), directions=2, draws=50)
@@ -39,7 +40,7 @@ def test_it_is_the_order_of_the_errors_that_counts(monkeypatch, rise, label):
     assert labels(run(replace(TINY, weight_decays=(0.0, 5e-4), epochs=2))) == {"N6": label}
 
 
-UP, OPEN = Interval(0.1, 0.5, 0.9), Interval(-0.5, 0.0, 0.5)
+UP, OPEN = Interval(0.5, 0.1, 0.9), Interval(0.0, -0.5, 0.5)
 
 
 @pytest.mark.parametrize("near, far, moved, label", [

@@ -6,7 +6,7 @@ from math import sqrt
 
 import numpy as np
 
-from .feedback import Case, Feedback, _outcome, function, number
+from .feedback import Case, Feedback, function, number, outcome
 
 
 def _sigma(z):
@@ -88,7 +88,7 @@ def _produced(slope, form):
 def backward(solution):
     """Check a function (x[b,i], W0[j,i], h[b,j], h_grad[b,j]) -> x_grad[b,i], W0_grad[j,i], C0_grad[j] of h = sigmoid(W0 x - C0)."""
     cases = [_layer_case(*sizes) for sizes in ((5, 4, 4), (5, 3, 4), (1, 3, 4))]
-    told, error = _outcome(solution, cases[0]) if callable(solution) else ((), "no function")
+    told, error = outcome(solution, cases[0]) if callable(solution) else ((), "no function")
     if not error and not (isinstance(told, (tuple, list)) and len(told) == len(PARTS)):
         kind = "nothing" if told is None else f"one {type(told).__name__}"
         return Feedback(False, f"your function returns {kind}; end it with return x_grad, W0_grad, C0_grad.")

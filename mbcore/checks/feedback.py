@@ -44,7 +44,7 @@ def function(solution, right, wrong, cases, takes, returns, praise, hint):
     if not callable(solution):
         return Feedback(False, f"expected a function of {takes}, got {type(solution).__name__}.")
     first, *others = cases
-    told, error = _outcome(solution, first)
+    told, error = outcome(solution, first)
     if error:
         return Feedback(False, f"your function stopped with {error}.")
     if told is None:
@@ -59,7 +59,7 @@ def function(solution, right, wrong, cases, takes, returns, praise, hint):
             return Feedback(False, f"your result has the shape {shape}; for {first} it must be {returns}, {wanted}.")
         return Feedback(False, f"the numbers differ, and not in a way this check knows. {hint}")
     for case in others:
-        told, error = _outcome(solution, case)
+        told, error = outcome(solution, case)
         if error or not equal(told, right(*case.arguments)):
             return Feedback(False, f"right when {first}, but not when {case}{f' ({error})' if error else ''}. "
                             "Something works only while sizes agree.")
@@ -100,7 +100,7 @@ def equal(a, b):
     return a.dtype == float and a.shape == np.shape(b) and np.allclose(a, b, atol=1e-6)
 
 
-def _outcome(solution, case):
+def outcome(solution, case):
     """(what it returned, None) or (None, the error in words); the solution gets copies."""
     try:
         return solution(*(np.array(a) if isinstance(a, np.ndarray) else a for a in case.arguments)), None

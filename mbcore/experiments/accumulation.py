@@ -17,8 +17,9 @@ import numpy as np
 from ..backend import one_blas_thread
 from ..objective import whole
 from ..train import accumulated
+from .backpropagation import flat
 from .interval import interval
-from .parts import BATCH, COUNTS, apart, coupled, flat, network, ragged, some
+from .parts import BATCH, COUNTS, apart, coupled, network, ragged, some
 from .verdict import Verdict
 
 CLAIMS = ()             # of its own; T1, which lesson 01 answers, is looked at again

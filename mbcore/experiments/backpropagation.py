@@ -152,9 +152,16 @@ def put(net, params):
         net.params[name][...] = a
 
 
-def flat(arrays, names):
-    """The named arrays as one vector."""
-    return np.concatenate([np.ravel(arrays[name]) for name in names])
+def flat(arrays, names=None):
+    """The named arrays, or all, as one vector."""
+    return np.concatenate([np.ravel(arrays[name]) for name in names or arrays])
+
+
+def gradient(net, **inputs):
+    """A program's parameter gradients at these inputs, as one vector."""
+    net.forward(**inputs)
+    net.backward()
+    return flat(net.grads, net.params)
 
 
 def apart(a, b):

@@ -27,7 +27,8 @@ from .. import data
 from ..landscape import interpolation
 from ..progress import last
 from ..rescaling import rescaled
-from .solutions import Interval, Noise, examples, kept, measured, measuring, network, solving
+from .interval import interval
+from .solutions import Noise, examples, kept, measured, measuring, network, solving
 from .verdict import Verdict
 
 CLAIMS = ("N4", "N5")
@@ -163,9 +164,9 @@ def between(first, second, r=0, points=41, alpha=1.0):
 def _gaps(result, first, second):
     m, n = result.measures[first], result.measures[second]
     logs = {"sharpness": np.log(m.sharpness[0] / n.sharpness[0]), "eigenvalue": np.log(m.eigenvalue / n.eigenvalue)}
-    found = {name: Interval.of(ratios) for name, ratios in logs.items()}
+    found = {name: interval(ratios, 0.95) for name, ratios in logs.items()}
     if first in result.arms:
-        found["test_error"] = Interval.of(result.arms[first].test_error - result.arms[second].test_error)
+        found["test_error"] = interval(result.arms[first].test_error - result.arms[second].test_error, 0.95)
     return found
 
 

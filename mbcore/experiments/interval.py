@@ -10,7 +10,7 @@ from scipy.special import stdtrit    # the quantile of Student's t; scipy.stats 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over seeds with its 99 % t-interval (ddof 1)."""
+    """A mean over seeds, or another statistic, and its interval."""
 
     mean: float
     low: float
@@ -21,6 +21,10 @@ class Interval:
         """1 or -1 where the interval lies on one side of 0, else 0."""
         return int(self.low > 0) - int(self.high < 0)
 
+    def order(self, above="higher", below="lower"):
+        """In words: which sign the interval allows."""
+        return {1: above, -1: below, 0: "not resolvably different"}[self.sign]
+
 
 def half_width(values, level=0.99):
     """Half of the t-interval of a mean over the last axis, one value for each seed: t s / sqrt(n), s with ddof = 1."""
@@ -28,8 +32,8 @@ def half_width(values, level=0.99):
     return stdtrit(n - 1, (1 + level) / 2) * values.std(axis=-1, ddof=1) / n**0.5
 
 
-def interval(values):
-    """The mean of values, one for each seed, with its 99 % t-interval: Interval."""
+def interval(values, level=0.99):
+    """The mean of values, one for each seed, with its t-interval: Interval."""
     values = np.asarray(values, dtype=float)
-    mean, half = values.mean(), half_width(values)
+    mean, half = values.mean(), half_width(values, level)
     return Interval(float(mean), float(mean - half), float(mean + half))

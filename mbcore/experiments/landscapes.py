@@ -24,7 +24,8 @@ from ..objective import Objective
 from ..optim import SGD
 from ..progress import last
 from ..rescaling import rescaled
-from .solutions import Interval, Solutions, kept, load, network, solving
+from .interval import Interval, interval
+from .solutions import Solutions, kept, load, network, solving
 from .verdict import Verdict
 
 CLAIMS = ("N6",)
@@ -192,7 +193,7 @@ def _correlations(c, cells):
         own = ranks([cell.solutions.loss if name == "loss" else cell.rises[name] for cell in cells])
         rho = _correlation(own, error)
         low, high = np.nanquantile(rho[1:], (0.025, 0.975))
-        found[name] = Interval(float(low), float(rho[0]), float(high))
+        found[name] = Interval(float(rho[0]), float(low), float(high))
     return found
 
 
@@ -206,9 +207,9 @@ def _correlation(a, b):
 def _decay(c, cells):
     at = {(cell.weight_decay, cell.solutions.B): cell for cell in cells}
     most, none = (at[d, min(c.sizes)] for d in (max(c.weight_decays), min(c.weight_decays)))
-    found = {kind: Interval.of(np.log(most.rises[kind] / none.rises[kind])) for kind in KINDS}
-    return {**found, "norm": Interval.of(np.log(most.norm / none.norm)),
-            "test_error": Interval.of(most.solutions.test_error - none.solutions.test_error)}
+    found = {kind: interval(np.log(most.rises[kind] / none.rises[kind]), 0.95) for kind in KINDS}
+    return {**found, "norm": interval(np.log(most.norm / none.norm), 0.95),
+            "test_error": interval(most.solutions.test_error - none.solutions.test_error, 0.95)}
 
 
 def _rescaled(c, cell):

@@ -17,7 +17,6 @@ Source: the "Batch size" notes of an online handbook. They publish no number.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
 from math import ceil, inf, log, nan
 
 import numpy as np
@@ -25,6 +24,7 @@ import numpy as np
 from .. import data
 from ..backend import one_blas_thread
 from ..progress import last
+from .backpropagation import gradient
 from .interval import half_width
 from .models import MLP
 from .verdict import Verdict
@@ -34,8 +34,6 @@ ORDERS = ("shuffled", "sorted", "replacement")      # sorted: by class, one clas
 CLASSES = 10
 CHANCE = log(CLASSES)                               # the loss of the same probability for every class
 LEVEL = 0.99
-
-_digits = cache(data.digits)
 
 
 @dataclass(frozen=True)
@@ -160,7 +158,7 @@ def running(config=Config()):
 
 def watching(setting, config=Config()):
     """Yield (fraction done, Memory so far) after every batch: the live panel of one setting, about 0.2 s in all."""
-    c, digits, rng = config, _digits(), np.random.default_rng(config.seed)
+    c, digits, rng = config, data.digits(), np.random.default_rng(config.seed)
     starts, orders = rng.spawn(2)
     B, n = setting.B, setting.B * c.batches
     net = MLP.with_index("b").with_index("r", parameters=True).compile(b=B, r=c.seeds, i=64, j=setting.j, y=CLASSES).init(starts)
@@ -214,23 +212,17 @@ def agreement(setting=Setting(), config=Config()):
 
     Positive: an update with one lowers the loss on the other, to first order. Negative: it raises it.
     """
-    c, digits = config, _digits()
+    c, digits = config, data.digits()
     starts, orders = np.random.default_rng(c.seed).spawn(2)
     net = MLP.with_index("b").compile(b=setting.B, i=64, j=setting.j, y=CLASSES)
     found = []
     for start, stream in zip(starts.spawn(c.seeds), orders.spawn(c.seeds)):
         seen, _ = _visits(setting.order, digits.target_train, setting.B * c.batches, stream)
         net.init(start)
-        g = np.array([_gradient(net, digits.x_train[at], digits.target_train[at]) for at in np.split(seen, c.batches)])
+        g = np.array([gradient(net, x=digits.x_train[at], target=digits.target_train[at]) for at in np.split(seen, c.batches)])
         g /= np.linalg.norm(g, axis=1, keepdims=True)
         found.append([np.diagonal(g @ g.T, d).mean() for d in range(1, c.batches)])
     return np.array(found).T
-
-
-def _gradient(net, x, target):
-    net.forward(x=x, target=target)
-    net.backward()
-    return np.concatenate([net.grads[name].ravel() for name in net.params])
 
 
 WAYS = {"without replacement": (False, False), "without replacement, drop_last": (False, True), "with replacement": (True, False)}
@@ -254,7 +246,7 @@ def never_seen(config=Config(), replacement=False, drop_last=False, epochs=1, B=
 
 def after_each_pass(config=Config(), replacement=False, drop_last=False, epochs=1, B=32):
     """A Seen after 1, 2, ..., epochs passes."""
-    c, n = config, len(_digits().target_train)
+    c, n = config, len(data.digits().target_train)
     passes = lambda rng: data.batches(n, B, rng, replacement=replacement, drop_last=drop_last, epochs=epochs)
     drawn = [np.concatenate([*passes(rng)]).reshape(epochs, -1) for rng in np.random.default_rng(c.seed).spawn(c.seeds)]
     counts = np.array([[np.bincount(once, minlength=n) for once in of_seed] for of_seed in drawn]).cumsum(axis=1)

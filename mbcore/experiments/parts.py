@@ -16,6 +16,7 @@ from ..data import batches
 from ..equations import equations
 from ..objective import whole
 from ..train import accumulated
+from .backpropagation import flat
 from .models import MLP
 
 BATCH = MLP.with_index("b")
@@ -111,17 +112,9 @@ def network(equations, b, j, seed, dtype="float64"):
 
 def some(n, seed):
     """n different digits."""
-    digits = _digits()
+    digits = data.digits()
     at = next(batches(len(digits.x_train), n, np.random.default_rng(seed)))
     return {"x": digits.x_train[at], "target": digits.target_train[at]}
-
-
-_digits = functools.cache(data.digits)
-
-
-def flat(arrays):
-    """name -> array, as one vector."""
-    return np.concatenate([a.ravel() for a in arrays.values()])
 
 
 def apart(g, h):

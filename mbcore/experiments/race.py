@@ -7,7 +7,6 @@ comparison, and each arm at its own best rate the fourth. No published row.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -90,7 +89,7 @@ def racing(config, start=None):
 
     start: Race.start of an earlier race with the same before, seeds, j and seed, to save that training.
     """
-    c, digits = config, _digits()
+    c, digits = config, data.digits()
     R, n, one = len(c.rates), len(digits.x_train), whole("part", c.part) * whole("parts", c.parts, 2)
     whole("seeds", c.seeds, 4)                              # two to choose a rate, two for an interval
     share = 0.5 if c.before[0] and start is None else 0.0   # of the time, spent before the race
@@ -132,7 +131,7 @@ def _starting(c):
     if not c.before[0]:
         yield 1.0, net.params
         return
-    for fraction, _ in training(net, _digits(), 1.0, c.before[0], np.random.default_rng((c.seed, 2)), looks=10):
+    for fraction, _ in training(net, data.digits(), 1.0, c.before[0], np.random.default_rng((c.seed, 2)), looks=10):
         yield fraction, net.params
 
 
@@ -148,12 +147,9 @@ def _arms(c, start):
 
 def _losses(net, R):
     """Mean L over the training set, [rate, seed], ROWS examples at a time, which keeps memory small."""
-    x, target = _digits().x_train, _digits().target_train
+    x, target = data.digits().x_train, data.digits().target_train
     total = sum(net.forward(x=x[k:k + ROWS], target=target[k:k + ROWS]).sum(axis=-1) for k in range(0, len(x), ROWS))
     return (total / len(x)).reshape(R, -1)
-
-
-_digits = functools.cache(data.digits)
 
 
 # ------------------------------------------------------------------ comparisons

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..backend import one_blas_thread
 from ..equations import equations
-from .backpropagation import apart, differences, factor, flat, put, random_data
+from .backpropagation import apart, differences, factor, flat, gradient, put, random_data
 from .models import MLP
 from .verdict import Verdict
 
@@ -79,11 +79,11 @@ def _share(c, B):
     whole = REGULARISED.with_index("b", shared="lam").compile(b=B, **sizes)
     for net in (one, batch, whole):
         put(net, params)
-    alone = np.mean([_gradient(one, x=x[b], target=target[b]) for b in range(B)], axis=0)
+    alone = np.mean([gradient(one, x=x[b], target=target[b]) for b in range(B)], axis=0)
     true = flat(differences(lambda: _objective(one, params, x, target, c.lam), params), params)
     J = c.lam * flat({name: a * (name in WEIGHTS) for name, a in params.items()}, params)      # lam grad J: J is half the sum of squares
-    return Share(B, apart(_gradient(batch, x=x, target=target), alone), apart(alone + J, true), apart(alone + J / B, true),
-                 apart(_gradient(whole, x=x, target=target, lam=c.lam), true), factor(true - alone, J))
+    return Share(B, apart(gradient(batch, x=x, target=target), alone), apart(alone + J, true), apart(alone + J / B, true),
+                 apart(gradient(whole, x=x, target=target, lam=c.lam), true), factor(true - alone, J))
 
 
 def _objective(one, params, x, target, lam):
@@ -91,12 +91,6 @@ def _objective(one, params, x, target, lam):
     put(one, params)
     ell = sum(float(one.forward(x=x[b], target=target[b])) for b in range(len(x))) / len(x)
     return ell + lam * sum(float((params[name] ** 2).sum()) for name in WEIGHTS) / 2
-
-
-def _gradient(net, **inputs):
-    net.forward(**inputs)
-    net.backward()
-    return flat(net.grads, net.params)
 
 
 def _verdict(shares):

@@ -23,7 +23,6 @@ t-intervals over seeds.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import cache
 
 import numpy as np
 
@@ -229,7 +228,7 @@ def growing(config=Config()):
     spans = c.epochs // 2, c.epochs // 4, c.epochs - c.epochs // 2 - c.epochs // 4
     ends = [_updates(c.B0) * spans[0], _updates(c.B0) * (spans[0] + spans[1])]
     decay = schedule.step_decay(c.lr0, ends, 1 / c.growth)
-    rates, sizes = schedule.grown(decay, c.B0, most=len(_digits().x_train))
+    rates, sizes = schedule.grown(decay, c.B0, most=len(data.digits().x_train))
     decayed = _in_phases(c, "rate drops", [(n, lr, c.B0) for n, lr in zip(spans, decay.values)])
     yield 0.6, {"decayed": decayed}
     yield 1.0, {"decayed": decayed, "grown": _in_phases(c, "batch grows", list(zip(spans, rates.values, sizes.values)))}
@@ -256,7 +255,7 @@ def trained(c, name, B, lr, epochs=None, rate=None, rule=None, seeds=None, copie
     epochs, seeds = epochs or c.epochs, seeds or c.seeds
     program = _started(c, B, seeds, copies)
     looks = looks or c.epochs
-    record = last(training(program, _digits(), rate or lr, epochs, np.random.default_rng((c.seed, B)), looks=looks, rule=rule))
+    record = last(training(program, data.digits(), rate or lr, epochs, np.random.default_rng((c.seed, B)), looks=looks, rule=rule))
     short = min(looks, epochs * _updates(B)) + 1 - len(record.loss)              # it stops where all seeds have diverged
     pad = lambda a: np.concatenate([a, np.full((short, a.shape[1]), np.nan)])
     return Run(name, B, float(lr), epochs, epochs * _updates(B), pad(record.loss), pad(record.test_error))
@@ -274,18 +273,15 @@ def _started(c, B, seeds, copies=1):
 def _in_phases(c, name, phases):
     """Run of several phases (epochs, lr, B), one after the other, looked at after every epoch."""
     program, rng = _started(c, c.B0, c.seeds), np.random.default_rng((c.seed, 1))
-    records = [last(training(program.resized(b=B), _digits(), lr, n, rng, looks=n)) for n, lr, B in phases]
+    records = [last(training(program.resized(b=B), data.digits(), lr, n, rng, looks=n)) for n, lr, B in phases]
     joined = lambda key: np.concatenate([getattr(r, key)[0 if k == 0 else 1:] for k, r in enumerate(records)])
     return Run(name, phases[-1][2], phases[0][1], sum(p[0] for p in phases), sum(n * _updates(B) for n, _, B in phases),
                joined("loss"), joined("test_error"))
 
 
-_digits = cache(data.digits)
-
-
 def _updates(B):
     """Updates in an epoch."""
-    return -(-len(_digits().x_train) // B)
+    return -(-len(data.digits().x_train) // B)
 
 
 def _interval(values):

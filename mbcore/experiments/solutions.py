@@ -14,7 +14,6 @@ from ..landscape import sharpness, top_eigenvalues
 from ..objective import Objective
 from ..rescaling import rescaled
 from ..train import training
-from .interval import half_width
 
 RELU = equations("""
     h[j] = relu(W0[j,i] * x[i] - C0[j])
@@ -161,23 +160,3 @@ def measuring(solutions, eps, rng, alpha=1.0):
     for r, stream in enumerate(streams):
         found.append(measured(solutions, eps, stream, r, alpha))
         yield (r + 1) / len(streams), Measures(*(np.concatenate([getattr(m, f.name) for m in found], axis=-1) for f in fields(Measures)))
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over seeds, or another statistic, and its 95 % interval."""
-
-    low: float
-    mean: float
-    high: float
-
-    @classmethod
-    def of(cls, differences):
-        """The t-interval of paired differences, one for each seed, ddof = 1."""
-        d = np.asarray(differences, dtype=float)
-        half = half_width(d, 0.95)
-        return cls(float(d.mean() - half), float(d.mean()), float(d.mean() + half))
-
-    def order(self, above="higher", below="lower"):
-        """In words: which sign the interval allows."""
-        return above if self.low > 0 else below if self.high < 0 else "not resolvably different"

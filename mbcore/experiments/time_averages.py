@@ -16,6 +16,7 @@ from ..backend import one_blas_thread
 from ..gradients import coordinate
 from ..objective import whole
 from ..optim import SGD, Momentum
+from .backpropagation import gradient
 from .models import MLP
 
 
@@ -115,12 +116,6 @@ def streaming(lr, steps=240, n=300, B=8, j=8, seed=0, looks=12):
         with one_blas_thread():
             for k in range(before, after):
                 at = rng.integers(n, size=B)
-                true[k], g[k] = _gradient(every, x, target), _gradient(net, x[at], target[at])
+                true[k], g[k] = gradient(every, x=x, target=target), gradient(net, x=x[at], target=target[at])
                 rule.update(net.params, net.grads, float(lr))
         yield after / steps, Stream(lr, g[:after], true[:after])
-
-
-def _gradient(net, x, target):
-    net.forward(x=x, target=target)
-    net.backward()
-    return np.concatenate([net.grads[name].ravel() for name in net.params])
