@@ -1,0 +1,74 @@
+"""Write a file so that it is there whole or not at all.
+
+    with in_place("run.npz") as file:
+        np.savez(file, W0=W0)
+
+The bytes go into a new file of the same folder, which takes the older one's place at the end, in one step. After an error,
+an interrupt or a full disk the older file is as it was, and the new one is gone.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+
+@contextmanager
+def in_place(path, opened=open):
+    """Yield a binary file; when the block ends without an error, what was written stands at `path`.
+
+    path: a text or a pathlib.Path. A link is followed, and an older file's permissions are kept.
+    opened: the function that opens the new file; tests give one whose disk is full.
+    Raises OSError, which names the path, where nothing can be written: a folder that is not there, a folder or a device in
+    the file's place, no permission, no space. TypeError for what is no path.
+    """
+    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+        raise TypeError(f"path: expected the path of a file, got {path!r}")
+    place = Path(os.path.realpath(path))
+    new = place.with_name(f".{uuid4().hex}.new")
+    try:
+        _refuse_what_is_no_file(place)
+        with opened(new, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())         # the bytes are on the disk before the name points to them
+        if place.exists():
+            shutil.copymode(place, new)
+        os.replace(new, place)
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, str(new), str(place)):
+            raise                           # of something else that the block did
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+    finally:
+        with suppress(OSError):
+            os.unlink(new)
+    _settle(place.parent)
+
+
+def _refuse_what_is_no_file(place):
+    """OSError where the path is taken by a folder, a device, or a file that may not be written."""
+    try:
+        mode = os.stat(place).st_mode
+    except FileNotFoundError:
+        return                              # nothing is there yet
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "Is a folder, not a file")
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "Is a device, not a file")
+    if not os.access(place, os.W_OK):       # the folder would let us, the file's owner would not
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def _settle(folder):
+    """Make the new name last over a power cut, where the system can (not on Windows, nor on some network disks)."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
