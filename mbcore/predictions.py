@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from .checking import shown, whole
 from .verdicts import LESSONS, claims
+from .writing import in_place
 
 
 @dataclass(frozen=True)
@@ -50,34 +51,63 @@ QUESTIONS = (
 
 
 class Predictions:
-    """The choices made so far, number (1 to 8) -> choice, kept in a small JSON file."""
+    """The choices made so far, `made`: number (1 to 8) -> choice, kept in a small JSON file.
+
+    ValueError, which names the file, where it holds something else: damaged, foreign, or a choice that is none of today's.
+    """
 
     def __init__(self, path="predictions.json"):
-        self.path, self.made = Path(path), {}
-        if self.path.exists():
-            try:
-                stored = json.loads(self.path.read_text(encoding="utf-8"))
-                found = {int(number): choice for number, choice in stored.items()}
-            except (ValueError, AttributeError):
-                raise ValueError(f"path: {self.path} holds no predictions; delete or rename it to start anew") from None
-            for number, choice in found.items():
-                self._check(number, choice)
-            self.made = found
+        self.path = Path(path)
+        self.made = self._stored()
 
     def make(self, number, choice):
-        """Keep one choice, in place of an older one; the file is written whole."""
-        self._check(number, choice)
-        self.made = dict(sorted({**self.made, number: choice}.items()))
-        new = self.path.with_name(self.path.name + ".new")
-        new.write_text(json.dumps(self.made, indent=1, ensure_ascii=False), encoding="utf-8")
-        os.replace(new, self.path)
+        """Keep one choice, in place of an older one. `made` changes only after the file is in place, written whole.
 
-    @staticmethod
-    def _check(number, choice):
-        if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= len(QUESTIONS):
-            raise ValueError(f"number: expected 1 to {len(QUESTIONS)}, got {number!r}")
-        if choice not in QUESTIONS[number - 1].choices:
-            raise ValueError(f"choice: expected one of {'; '.join(QUESTIONS[number - 1].choices)}; got {choice!r}")
+        What another form has written to the same file meanwhile is kept. OSError where the file cannot be written.
+        """
+        number = _number(number)
+        _check_choice(number, choice)
+        kept = self._stored() if self.path.exists() else self.made
+        made = dict(sorted({**kept, number: choice}.items()))
+        with in_place(self.path) as file:
+            file.write(json.dumps(made, indent=1, ensure_ascii=False).encode())
+        self.made = made
+
+    def _stored(self):
+        """What the file holds; nothing where there is none."""
+        try:
+            stored = json.loads(self.path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (ValueError, RecursionError) as error:
+            raise self._not_ours(error) from None
+        if not isinstance(stored, dict):
+            raise self._not_ours(f"a {type(stored).__name__} stands in it")
+        made = {}
+        for key, choice in stored.items():
+            try:
+                number = _number(int(key) if key.isdecimal() else key)
+                _check_choice(number, choice)
+            except (TypeError, ValueError) as error:
+                raise self._not_ours(error) from None
+            made[number] = choice
+        return made
+
+    def _not_ours(self, why):
+        return ValueError(f"path: {self.path} holds no predictions of these questions ({why}); "
+                          "delete or rename it to start anew")
+
+
+def _number(value):
+    """The number of a question."""
+    return whole("number", value, 1, len(QUESTIONS))
+
+
+def _check_choice(number, choice):
+    """ValueError for what is no choice of this question."""
+    choices = QUESTIONS[number - 1].choices
+    if choice not in choices:
+        raise ValueError(f"choice: expected one of {'; '.join(choices)}; got {shown(choice)}")
 
 
 @dataclass(frozen=True)

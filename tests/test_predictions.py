@@ -1,9 +1,12 @@
 """Eight predictions: kept in a file, given back beside the verdicts; and the form that writes them."""
 
+import errno
 import json
 
+import numpy as np
 import pytest
 
+from mbcore import predictions as module
 from mbcore.experiments.verdict import LABELS, Verdict
 from mbcore.panels.predictions import PredictionForm
 from mbcore.predictions import QUESTIONS, Predictions, returned
@@ -29,18 +32,73 @@ def test_choices_are_kept(tmp_path):
 @pytest.mark.parametrize("number, choice, named", [(0, "doubles", "number"), (9, "doubles", "number"), ("1", "doubles", "number"), (1, "grows", "choice")])
 def test_what_is_no_choice_is_refused_and_not_kept(tmp_path, number, choice, named):
     predictions = Predictions(tmp_path / "p.json")
-    with pytest.raises(ValueError, match=f"^{named}: expected"):
+    with pytest.raises((TypeError, ValueError), match=f"^{named}: expected"):
         predictions.make(number, choice)
     assert not predictions.made and not predictions.path.exists()
 
 
-@pytest.mark.parametrize("text", ["", "[1]", "{", '{"x": "doubles"}', '{"1": "a word"}', '{"99": "doubles"}'])
-def test_another_file_is_refused_and_left(tmp_path, text):
+@pytest.mark.parametrize("content", [
+    b"", b"[1]", b"{", b'{"x": "doubles"}', b'{"1": "a word"}', b'{"99": "doubles"}', b'{"1": null}', b'{"1": ["doubles"]}', b"3",
+    b'{"1.0": "doubles"}', b'{"-1": "doubles"}', b'{"1": "doubles", "2"', b"\xff\xfe\x00", b"[" * 100_000, b'{"\xc2\xb2": "doubles"}',
+])
+def test_another_file_is_refused_by_name_and_left(tmp_path, content):
     path = tmp_path / "p.json"
-    path.write_text(text)
-    with pytest.raises(ValueError):
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"p\.json holds no predictions .* start anew"):
         Predictions(path)
-    assert path.read_text() == text
+    with pytest.raises(ValueError, match=r"p\.json holds no predictions"):
+        kept(path).make(1, "doubles")               # damaged after it was read
+    assert path.read_bytes() == content
+
+
+def kept(path):
+    """Predictions with one choice in memory, whose file is this one."""
+    predictions = Predictions(path.with_name("none"))
+    predictions.path, predictions.made = path, {2: "the same"}
+    return predictions
+
+
+def test_numpy_counts_too(tmp_path):
+    predictions = Predictions(tmp_path / "p.json")
+    predictions.make(np.int64(1), "doubles")
+    assert predictions.made == Predictions(tmp_path / "p.json").made == {1: "doubles"}
+
+
+def full(path, opened=open):
+    raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+
+def test_without_space_nothing_changes_and_the_form_says_so(tmp_path, monkeypatch):
+    path = tmp_path / "p.json"
+    form = PredictionForm(path)
+    form.choices[0].value = "doubles"
+    monkeypatch.setattr(module, "in_place", full)
+    with pytest.raises(OSError, match="No space"):
+        form.predictions.make(1, "halves")
+    form.choices[0].value = "halves"
+    form.choices[3].value = "one step of 10"
+    assert form.predictions.made == {1: "doubles"} and Predictions(path).made == {1: "doubles"}
+    assert form.choices[0].value == "doubles" and form.choices[3].value is None
+    assert "not kept" in form._line.value and "No space left on device" in form._line.value and "alert" in form._line.value
+    monkeypatch.undo()
+    form.choices[3].value = "one step of 10"
+    assert Predictions(path).made == {1: "doubles", 4: "one step of 10"} and "2 of 8" in form._line.value
+
+
+def test_a_folder_that_went_away_is_said(tmp_path):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    form = PredictionForm(folder / "p.json")
+    folder.rmdir()
+    form.choices[0].value = "doubles"
+    assert form.choices[0].value is None and not form.predictions.made and "p.json" in form._line.value
+
+
+def test_two_forms_on_one_file_keep_both_choices(tmp_path):
+    first, second = (PredictionForm(tmp_path / "p.json") for _ in range(2))
+    first.choices[0].value = "doubles"
+    second.choices[3].value = "one step of 10"
+    assert Predictions(tmp_path / "p.json").made == second.predictions.made == {1: "doubles", 4: "one step of 10"}
 
 
 def verdicts(label):

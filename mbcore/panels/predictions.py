@@ -9,7 +9,10 @@ from . import style
 
 
 class PredictionForm:
-    """A question and its choices, eight times. Each choice is written to the file at once."""
+    """A question and its choices, eight times. Each choice is written to the file at once.
+
+    Where it cannot be written, a line says why, and the buttons show again what is kept.
+    """
 
     def __init__(self, path="predictions.json"):
         self.predictions = Predictions(path)
@@ -33,8 +36,15 @@ class PredictionForm:
         return choice
 
     def _make(self, number, chosen):
-        if chosen is not None:
+        kept = self.predictions.made.get(number)
+        if chosen == kept:
+            return
+        try:
             self.predictions.make(number, chosen)
+        except (OSError, ValueError) as error:
+            self.choices[number - 1].value = kept
+            self._line.value = style.sentence(f"This choice was not kept. {error}", "alert")
+        else:
             self._tell()
 
     def _tell(self):
