@@ -10,7 +10,7 @@
     shown     a value in an error message, cut short
 
 Each returns the value as Python or NumPy holds it, or raises an error that names the argument, what was expected and
-what came: TypeError for a value of the wrong kind, ValueError for one of the right kind outside the limits.
+what came: ValueError for a value outside the limits, WrongKind, which is a TypeError too, for one of the wrong kind.
 NumPy's scalars, arrays without axes and PyTorch's tensors count as what they hold, also where they require grad.
 """
 
@@ -25,6 +25,10 @@ import numpy as np
 LARGEST = 2**63 - 1         # what NumPy can count to
 
 
+class WrongKind(TypeError, ValueError):
+    """A value of the wrong kind: a text for a number. Whoever catches either of the two errors has it."""
+
+
 def whole(name: str, value: object, least: int = 1, most: int = LARGEST) -> int:
     """The value as an int between `least` and `most`.
 
@@ -35,7 +39,7 @@ def whole(name: str, value: object, least: int = 1, most: int = LARGEST) -> int:
     wanted += f" and at most {most}" if most != LARGEST else ""
     plain = _scalar(value)
     if isinstance(plain, (bool, np.bool_)) or not isinstance(plain, Integral):
-        raise TypeError(f"{wanted}, got {shown(value)}")
+        raise WrongKind(f"{wanted}, got {shown(value)}")
     number = index(plain)
     if number > LARGEST:
         raise ValueError(f"{wanted}, got {shown(value)}, which is beyond 2**63")
@@ -58,7 +62,7 @@ def real(
     wanted = f"{name}: expected a finite number{' ' * bool(words)}{words}"
     plain = _scalar(value)
     if isinstance(plain, (bool, np.bool_)) or not isinstance(plain, Real):
-        raise TypeError(f"{wanted}, got {shown(value)}")
+        raise WrongKind(f"{wanted}, got {shown(value)}")
     try:
         number = float(plain)
     except OverflowError:
@@ -73,7 +77,7 @@ def real(
 def flag(name: str, value: object) -> bool:
     """The value as a bool; 0, 1, "no" and None are refused."""
     if not isinstance(_scalar(value), (bool, np.bool_)):
-        raise TypeError(f"{name}: expected True or False, got {shown(value)}")
+        raise WrongKind(f"{name}: expected True or False, got {shown(value)}")
     return bool(_scalar(value))
 
 
@@ -81,7 +85,7 @@ def one_of(name: str, value: object, allowed) -> str:
     """The value, if it is one of the words in `allowed`."""
     wanted = f"{name}: expected {', '.join(map(str, allowed))}, got {shown(value)}"
     if not isinstance(value, str):
-        raise TypeError(wanted)
+        raise WrongKind(wanted)
     if value not in allowed:
         raise ValueError(wanted)
     return str(value)
@@ -90,7 +94,7 @@ def one_of(name: str, value: object, allowed) -> str:
 def generator(rng: object, name: str = "rng") -> np.random.Generator:
     """The generator itself; a seed, or NumPy's older RandomState, is refused with what to write instead."""
     if not isinstance(rng, np.random.Generator):
-        raise TypeError(f"{name}: expected a numpy.random.Generator (np.random.default_rng(seed)), got {shown(rng)}")
+        raise WrongKind(f"{name}: expected a numpy.random.Generator (np.random.default_rng(seed)), got {shown(rng)}")
     return rng
 
 
@@ -102,7 +106,7 @@ def numbers(name: str, value: object, ndim: int | None = None, dtype=np.float64)
     """
     found = host_array(name, value)
     if found.dtype.kind not in "iuf":
-        raise TypeError(f"{name}: expected real numbers, got {found.dtype}")
+        raise WrongKind(f"{name}: expected real numbers, got {found.dtype}")
     if ndim is not None and found.ndim != ndim:
         raise ValueError(f"{name}: expected {ndim} {'axis' if ndim == 1 else 'axes'}, got shape {found.shape}")
     with np.errstate(over="ignore"):
@@ -126,7 +130,7 @@ def host_array(name: str, value: object) -> np.ndarray:
     try:
         return np.asarray(value)
     except (TypeError, ValueError, OverflowError) as error:
-        raise TypeError(f"{name}: expected an array of numbers, got what NumPy makes none of: {error}") from None
+        raise WrongKind(f"{name}: expected an array of numbers, got what NumPy makes none of: {error}") from None
 
 
 def rate(lr: object, replicas: tuple = (), dtype=np.float64, name: str = "lr") -> float | np.ndarray:
@@ -142,7 +146,7 @@ def rate(lr: object, replicas: tuple = (), dtype=np.float64, name: str = "lr") -
     except (TypeError, ValueError):
         array = np.asarray(None)
     if array.dtype.kind not in "iuf":
-        raise TypeError(f"{wanted}, got {shown(lr)}")
+        raise WrongKind(f"{wanted}, got {shown(lr)}")
     if array.shape not in ((), tuple(replicas)) or not np.isfinite(array).all():
         raise ValueError(f"{wanted}, got {shown(lr)}")
     if (abs(array.astype(float)) > np.finfo(dtype).max).any():

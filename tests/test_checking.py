@@ -121,3 +121,11 @@ def test_a_message_stays_short():
             raise RuntimeError
 
     assert checking.shown(Broken()) == "a Broken"
+
+
+@pytest.mark.parametrize("check", [lambda: checking.whole("B", "8"), lambda: checking.real("p", None), lambda: checking.one_of("w", 1, "ab"),
+                                   lambda: checking.numbers("a", ["x"]), lambda: checking.rate("fast")])
+def test_a_wrong_kind_is_both_errors(check):
+    for error in (TypeError, ValueError):
+        with pytest.raises(error, match="expected"):
+            check()
