@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+from collections import deque
+from contextvars import copy_context
+from operator import call
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +75,21 @@ def take(flat, places, out):
         flat.take(places, out=out, mode="clip")
     else:
         flat.take(places, out=out)
+
+
+_QUIET = copy_context()              # where NumPy warns of no overflow: a warning is Python code, and may be interrupted
+_QUIET.run(np.seterr, all="ignore")
+
+
+def at_once(calls):
+    """Make all these calls or none: an interrupt (Ctrl-C) comes before the first or after the last, on any thread.
+
+    calls: functools.partial objects of NumPy's or CuPy's element-wise functions or arrays' own methods, with arguments
+    that were checked before: partial(np.subtract, parameter, step, out=parameter), partial(array.__setitem__, ..., new).
+    Python looks for an interrupt between two of its instructions, and `deque` pulls the whole of `map` within one. So no
+    call may run Python code: a function of ours, a lambda, np.copyto.
+    """
+    _QUIET.copy().run(deque, map(call, calls), 0)
 
 
 def synchronise(device):

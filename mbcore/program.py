@@ -6,18 +6,20 @@ The calls for a smaller batch are bound at its first use and kept; they run on t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from zipfile import is_zipfile
 
 import numpy as np
 
 from . import intake
-from .backend import array_module, free_memory, to_cpu
+from .backend import array_module, at_once, free_memory, to_cpu
 from .binding import Binder, Memory
 from .contraction import Operand, aligned
 from .derivatives import Accumulate, backward, per_example
 from .graph import Map, Term
 from .notation import Ref
+from .writing import in_place
 
 
 LARGE = 2**24       # entries of all named arrays together, from which on it is counted beforehand what a program needs
@@ -34,7 +36,8 @@ class Plan:
     grads: dict             # name -> array; with L.grad, where backward starts
     backward: list          # calls, every gradient
     update: list            # calls, the gradients of the parameters alone
-    learned: list           # [(parameter, its gradient)]
+    learned: dict           # parameter -> its gradient, for those that L depends on
+    moves: list             # calls, parameter -= gradient, one for each of these
 
 
 class Program:
@@ -63,15 +66,21 @@ class Program:
         if not isinstance(rng, np.random.Generator):
             raise TypeError(f"rng: expected a numpy.random.Generator (np.random.default_rng(seed)), got {type(rng).__name__}")
         replicas = self.graph.replicas
+        drawn = {name: np.empty(p.shape, self.dtype) for name, p in self.params.items()}
         for at in np.ndindex(*(self.sizes[r] for r in replicas)):
             source = rng.spawn(1)[0] if replicas else rng
             for name, indices in self.graph.roles.parameters.items():
                 own = tuple(i for i in indices if i not in replicas)
                 place = tuple(k for k, r in zip(at, replicas) if r in indices)
-                drawn = _initial(self.graph, name, own, self.sizes, source)
-                self.params[name][place] = self.xp.asarray(drawn, dtype=self.dtype)
-        self._state = "new"
+                drawn[name][place] = _initial(self.graph, name, own, self.sizes, source)
+        self._set(drawn)
         return self
+
+    def _set(self, arrays):
+        """Put these arrays, name -> NumPy array, into the parameters: all, or none where an interrupt comes."""
+        on = {name: self.xp.asarray(a, dtype=self.dtype) for name, a in arrays.items()}
+        self._state = "new"
+        at_once([partial(self.params[name].__setitem__, ..., a) for name, a in on.items()])
 
     def __repr__(self):
         sizes = ", ".join(f"{i}={n}" for i, n in self.sizes.items())
@@ -110,6 +119,7 @@ class Program:
         self._need("forward", "backward")
         if not self._plan.grads:
             raise ValueError("L: the equations compute no L, so there is nothing to differentiate")
+        self._state = "forward"                 # an interrupt leaves no gradients that were half computed
         self._plan.grads["L"].fill(1 / self._batch_size() if "loss" in self.mean_in else 1)
         for call in self._plan.backward:
             call()
@@ -119,6 +129,7 @@ class Program:
         """One SGD step, parameters -= lr * gradient, forward and backward in one go. lr: a number, or [r].
 
         Returns a copy of L[b] from before the step. With k places in `mean_in` the sum of the gradients is divided by B^k.
+        The step is applied whole or not at all, also where Ctrl-C interrupts it.
         """
         lr = self._spread(intake.checked_lr(lr, tuple(self.sizes[r] for r in self.graph.replicas)))
         if not self._plan.grads:
@@ -127,9 +138,8 @@ class Program:
         self._plan.grads["L"][...] = lr / self._batch_size() ** len(self.mean_in)     # so the gradients come out as steps
         for call in self._plan.update:
             call()
-        for parameter, step in self._plan.learned:
-            self.xp.subtract(parameter, step, out=parameter)
         self._state = "step"
+        at_once(self._plan.moves)
         return losses
 
     def evaluate(self, name, **inputs):
@@ -153,8 +163,11 @@ class Program:
         return Program(self.graph, {**self.sizes, **sizes}, self.device, self.dtype, self.mean_in, _params=flat)
 
     def save(self, path):
-        """Write the parameters to an NPZ file, an array by its name each; `numpy.load` reads it as well."""
-        with open(path, "wb") as file:          # a file, because NumPy would append .npz to a path
+        """Write the parameters to an NPZ file, an array by its name each; `numpy.load` reads it as well.
+
+        An error, an interrupt or a full disk leaves the older file as it was.
+        """
+        with in_place(path) as file:            # a file, because NumPy would append .npz to a path
             np.savez(file, **{name: to_cpu(p) for name, p in self.params.items()})
 
     def load(self, path):
@@ -164,9 +177,7 @@ class Program:
         with np.load(path) as file:
             found = {name: file[name] for name in file.files}
         intake.check_parameters("path", found, {name: p.shape for name, p in self.params.items()})
-        for name, p in self.params.items():
-            p[...] = self.xp.asarray(found[name], dtype=self.dtype)
-        self._state = "new"
+        self._set(found)
         return self
 
     # ------------------------------------------------------------------ one example at a time
@@ -247,8 +258,8 @@ class Program:
         self._plan.grads["L"].fill(1 / self._batch_size())
         for call in self._plan.update:
             call()
-        reached = {id(p): g for p, g in self._plan.learned}
-        return {name: reached[id(p)].copy() if id(p) in reached else self.xp.zeros_like(p) for name, p in self.params.items()}
+        learned = self._plan.learned
+        return {name: learned[name].copy() if name in learned else self.xp.zeros_like(p) for name, p in self.params.items()}
 
     def _per_example(self, wanted):
         self._need("forward", "backward")
@@ -279,9 +290,10 @@ class Program:
         arrays = {name: intake.checked_input(name, array, self.xp, self.device, labels.get(name), self.sizes, self.dtype)
                   for name, array in inputs.items()}
         plan = self._plan_for(intake.sizes_of(arrays, self.graph, self.sizes))
+        self._state = "new"                     # the values that were computed belong to the inputs before
+        self._plan = plan
         for name, array in arrays.items():
             plan.inputs[name][...] = array
-        self._plan, self._state = plan, "new"
 
     def _spread(self, lr):
         """lr[r] with an axis for each other index of L."""
@@ -315,13 +327,14 @@ class Program:
         forward = [(node.out.name, call) for node in self.graph.nodes for call in binder.forward(node)]
         values = {**inputs, **{node.out.name: binder.array(node.out) for node in self.graph.nodes}}
         if "L" not in self.graph.roles.computed:
-            return Plan(sizes, inputs, values, forward, {}, [], [], [])
+            return Plan(sizes, inputs, values, forward, {}, [], [], {}, [])
         every = backward(self.graph, mean_in=self.mean_in)
         steps = backward(self.graph, set(self.params), mean_in=("loss",))       # 1/B is in L.grad, with lr
         grads = {r.name.removesuffix(".grad"): binder.array(r) for r in (Ref("L.grad", self.graph.shapes["L"]), *(s.target for s in every))}
         reached = {s.target.name for s in steps}
-        learned = [(p, grads[name]) for name, p in self.params.items() if name + ".grad" in reached]
-        return Plan(sizes, inputs, values, forward, grads, binder.backward(every), binder.backward(steps), learned)
+        learned = {name: grads[name] for name in self.params if name + ".grad" in reached}
+        moves = [partial(self.xp.subtract, self.params[name], g, out=self.params[name]) for name, g in learned.items()]
+        return Plan(sizes, inputs, values, forward, grads, binder.backward(every), binder.backward(steps), learned, moves)
 
 
 def _initial(graph, name, own, sizes, rng):
