@@ -1,100 +1,203 @@
-"""A stand-in for CuPy where there is no GPU: arrays that refuse to become NumPy arrays and count what would wait for a GPU.
+"""A stand-in for CuPy where there is no GPU: it offers the operations of `cupy_table` and refuses all others.
 
-It shows that the program asks nothing of a device array that CuPy would answer by a copy or by waiting. It does not
-show that CuPy computes the same numbers: that is for the tests that need a GPU.
+Its arrays live on the host, behind a wall: they never become NumPy arrays by themselves, NumPy arrays never mix with
+them, indices out of range wrap as CuPy's do, and every copy to the device and every wait for it is counted. It shows
+what mbcore asks of CuPy. That CuPy computes the same numbers is for the tests that need a GPU.
 """
+
+from __future__ import annotations
 
 import types
 
 import numpy as np
+from cupy_table import TABLE
 
-synchronisations = []           # what asked a device array for its value on the host
-NUMBERS = (int, float, np.integer, np.floating)
+synchronisations = []           # what made the host wait for the device: "get", "float", ...
+transfers = []                  # what copied from the host to the device: "asarray", "index"
+OPERATIONS = {row.operation for row in TABLE}
+PLAIN = ("shape", "strides", "dtype", "ndim", "size", "nbytes")
+METHODS = ("reshape", "transpose", "ravel", "copy", "astype", "sum", "max", "min", "mean", "argmax", "all", "any")
+OPERATORS = ("add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "pow", "lt", "le", "gt", "ge", "eq",
+             "ne", "and", "or", "invert", "neg", "abs", "iadd", "isub", "imul", "itruediv")
+FROM_SIZES = ("zeros", "empty", "ones", "full", "arange")
+NUMBERS = (bool, int, float, np.generic)
 
 
 class ndarray:
-    __array_ufunc__ = None      # NumPy's own functions refuse it
+    """An array on the imagined device."""
+
+    __hash__ = None
 
     def __init__(self, host):
         self._host = host
 
-    shape, strides, dtype, ndim, size, nbytes = (property(lambda self, n=n: getattr(self._host, n))
-                                                 for n in ("shape", "strides", "dtype", "ndim", "size", "nbytes"))
+    def __getattr__(self, name):
+        if name.startswith("__"):               # asked for by Python and NumPy themselves
+            raise AttributeError(name)
+        raise NotImplementedError(f"ndarray.{name} stands in no row of cupy_table")
 
     def __array__(self, *args, **kwargs):
         raise TypeError("Implicit conversion to a NumPy array is not allowed.")
 
-    def _waits(self, what):
-        synchronisations.append(what)
-        return self._host
+    def __array_ufunc__(self, function, method, *arrays, **options):
+        if method != "__call__":
+            return NotImplemented
+        if out := options.pop("out", None):
+            options["out"] = out[0]
+        return _offered(function.__name__)(*arrays, **options)
 
-    def __float__(self): return float(self._waits("float"))
-    def __int__(self): return int(self._waits("int"))
-    def __bool__(self): return bool(self._waits("bool"))
-    def get(self): return self._waits("get").copy()
-    def item(self): return self._waits("item").item()
-    def __len__(self): return len(self._host)
+    def __array_function__(self, function, *_):
+        raise NotImplementedError(f"numpy.{function.__name__} of a device array: ask xp_of(array) for it")
 
-    T = property(lambda self: ndarray(self._host.T))
-    def __getitem__(self, key): return ndarray(self._host[_plain(key)])
-    def __setitem__(self, key, value): self._host[_plain(key)] = _unwrapped(value)
+    def __len__(self):
+        return len(self._host)
 
-    def reshape(self, *shape): return ndarray(self._host.reshape(*shape))
-    def transpose(self, *axes): return ndarray(self._host.transpose(*axes))
-    def copy(self): return ndarray(self._host.copy())
-    def fill(self, value): self._host.fill(_unwrapped(value))
-    def sum(self, axis=None, out=None): return _into(self._host.sum(axis=axis, out=_unwrapped(out)), out)
-    def max(self, axis=None, out=None): return _into(self._host.max(axis=axis, out=_unwrapped(out)), out)
-    def take(self, at, out=None): return _into(self._host.take(_unwrapped(at), out=_unwrapped(out)), out)
-    def put(self, at, values): self._host.put(_unwrapped(at), _unwrapped(values))
+    def __iter__(self):
+        raise NotImplementedError("iteration over a device array stands in no row of cupy_table")
 
-    def __iadd__(self, other): self._host += _unwrapped(other); return self
-    def __isub__(self, other): self._host -= _unwrapped(other); return self
-    def __imul__(self, other): self._host *= _unwrapped(other); return self
-    def __itruediv__(self, other): self._host /= _unwrapped(other); return self
-    def __add__(self, other): return ndarray(self._host + _unwrapped(other))
-    def __radd__(self, other): return ndarray(_unwrapped(other) + self._host)
-    def __sub__(self, other): return ndarray(self._host - _unwrapped(other))
-    def __mul__(self, other): return ndarray(self._host * _unwrapped(other))
-    def __rmul__(self, other): return ndarray(_unwrapped(other) * self._host)
-    def __truediv__(self, other): return ndarray(self._host / _unwrapped(other))
-    def __pow__(self, other): return ndarray(self._host ** _unwrapped(other))
+    def get(self):
+        return _waited("get", self).copy()
+
+    def item(self):
+        return _waited("item", self).item()
+
+    def __float__(self):
+        return float(_waited("float", self))
+
+    def __int__(self):
+        return int(_waited("int", self))
+
+    def __bool__(self):
+        return bool(_waited("bool", self))
+
+    @property
+    def T(self):
+        return ndarray(self._host.T)
+
+    def fill(self, value):
+        if np.ndim(getattr(value, "_host", value)):
+            raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
+        self._host.fill(getattr(value, "_host", value))
+
+    def __getitem__(self, key):
+        return ndarray(self._host[_key(self, key)])
+
+    def __setitem__(self, key, value):
+        if isinstance(value, np.ndarray) and value.ndim:
+            raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
+        self._host[_key(self, key)] = _unwrapped(value)
+
+    def take(self, places, out=None):
+        return _result(self._host.take(_unwrapped(places), out=_unwrapped(out), mode="wrap"), out)
+
+    def put(self, places, values):
+        self._host.put(_unwrapped(places), _unwrapped(values), mode="wrap")
 
 
 ndarray.__module__ = "cupy"     # as type(array).__module__ says of CuPy's arrays
 
 
-def _plain(key):
-    assert all(k is None or k is ... or isinstance(k, (slice, int)) for k in (key if isinstance(key, tuple) else (key,))), key
-    return key
+def _waited(what, array):
+    synchronisations.append(what)
+    return array._host
 
 
 def _unwrapped(value):
+    """The host's array behind a device array; a number stays one, and anything else is refused in CuPy's words."""
     if isinstance(value, ndarray):
         return value._host
     if value is None or isinstance(value, NUMBERS):
         return value
-    raise TypeError(f"Unsupported type {type(value)}")          # CuPy's words for a NumPy array among its own
+    raise TypeError(f"Unsupported type {type(value)}")
 
 
-def _into(result, out):
-    return ndarray(result) if out is None else out
+def _result(found, out=None):
+    """A device array, also without axes: CuPy's reductions do not come back to the host."""
+    return out if out is not None else ndarray(np.asarray(found))
 
 
-def _function(name):
-    def call(*arrays, out=None):
-        return _into(getattr(np, name)(*map(_unwrapped, arrays), **({"out": _unwrapped(out)} if out is not None else {})), out)
+def _key(array, key):
+    """An index for the host, in which places out of range wrap."""
+    parts = key if isinstance(key, tuple) else (key,)
+    axis, found = 0, []
+    for part in parts:
+        if isinstance(part, (np.ndarray, list)):
+            transfers.append("index")
+            part = ndarray(np.asarray(part))
+        if isinstance(part, ndarray):
+            part = _waited("mask", part) if part.dtype == bool else part._host % array.shape[axis]
+        elif part is not None and part is not ... and not isinstance(part, (slice, int, np.integer)):
+            raise IndexError(f"no index: {part!r}")
+        axis += part is not None and part is not ...
+        found.append(part)
+    return tuple(found)
+
+
+def _method(name):
+    def call(self, *arguments, out=None, **options):
+        host = getattr(self._host, name)
+        return _result(host(*arguments, **options, **({} if out is None else {"out": out._host})), out)
     return call
 
 
+def _operator(name):
+    def call(self, *other):
+        if any(isinstance(o, np.ndarray) for o in other):
+            raise TypeError(f"Unsupported type {np.ndarray}")
+        found = getattr(self._host, f"__{name}__")(*map(_unwrapped, other))
+        return self if name[0] == "i" and found is self._host else _result(found)
+    return call
+
+
+for _name in PLAIN:
+    setattr(ndarray, _name, property(lambda self, name=_name: getattr(self._host, name)))
+for _name in METHODS:
+    setattr(ndarray, _name, _method(_name))
+for _name in OPERATORS:
+    setattr(ndarray, f"__{_name}__", _operator(_name))
+
+
+def _offered(name):
+    """The function of this name, if a row of the table has it."""
+    if name not in OPERATIONS:
+        raise NotImplementedError(f"cupy.{name} stands in no row of cupy_table")
+
+    def call(*arrays, out=None, **options):
+        host = getattr(np, name)
+        if name in FROM_SIZES:
+            return ndarray(host(*arrays, **options))
+        if isinstance(arrays[0], (list, tuple)):            # concatenate, stack
+            return ndarray(host([_unwrapped(a) for a in arrays[0]], *arrays[1:], **options))
+        found = host(*map(_unwrapped, arrays), **({} if out is None else {"out": out._host}), **options)
+        return bool(found) if name == "may_share_memory" else _result(found, out)
+    return call
+
+
+def _asarray(value, dtype=None):
+    if isinstance(value, ndarray):
+        return value if dtype in (None, value.dtype) else ndarray(value._host.astype(dtype))
+    transfers.append("asarray")
+    return ndarray(np.array(value, dtype))
+
+
+def _array(value, dtype=None):
+    return ndarray(value._host.astype(dtype or value.dtype)) if isinstance(value, ndarray) else _asarray(value, dtype)
+
+
+def _copyto(out, value):
+    if isinstance(value, np.ndarray) and value.size != 1:
+        raise ValueError("non-scalar numpy.ndarray cannot be used for copyto")
+    np.copyto(out._host, _unwrapped(value))
+
+
+class _Module(types.SimpleNamespace):
+    def __getattr__(self, name):
+        return _offered(name)
+
+
 def module():
-    """The part of the cupy module that mbcore may use."""
-    xp = types.SimpleNamespace(ndarray=ndarray, finfo=np.finfo)
-    for name in ("add", "subtract", "multiply", "divide", "matmul", "exp", "log", "tanh", "sqrt", "sign", "negative", "maximum", "power", "isfinite"):
-        setattr(xp, name, _function(name))
-    xp.zeros = lambda shape, dtype=float: ndarray(np.zeros(shape, dtype))
-    xp.zeros_like = lambda a: ndarray(np.zeros_like(_unwrapped(a)))
-    xp.arange = lambda n: ndarray(np.arange(n))
-    xp.asarray = lambda a, dtype=None: a if isinstance(a, ndarray) and dtype in (None, a.dtype) else ndarray(np.asarray(a._host if isinstance(a, ndarray) else a, dtype))
-    xp.copyto = lambda out, value: np.copyto(_unwrapped(out), _unwrapped(value))
-    return xp
+    """What stands for the module cupy. A GPU of 8 GB with nothing on it."""
+    stream = types.SimpleNamespace(synchronize=lambda: synchronisations.append("synchronize"))
+    runtime = types.SimpleNamespace(memGetInfo=lambda: (8 * 10**9, 8 * 10**9))
+    cuda = types.SimpleNamespace(get_current_stream=lambda: stream, runtime=runtime)
+    return _Module(ndarray=ndarray, asarray=_asarray, array=_array, copyto=_copyto, cuda=cuda, finfo=np.finfo)
