@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections import deque
+from contextlib import contextmanager
 from contextvars import copy_context
 from operator import call
 from pathlib import Path
+from weakref import WeakSet
 
 import numpy as np
 import psutil
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import OpenBLASController, ThreadpoolController
 
 
 @functools.cache
@@ -115,14 +118,68 @@ def free_memory(device="cpu"):
     return max(free, 0)
 
 
-@functools.cache
-def _blas():
-    return ThreadpoolController()
-
-
+@contextmanager
 def one_blas_thread():
     """A context in which NumPy's BLAS uses one thread: small matrices lose more to waking threads than they gain.
 
-    What other code set before is back in force afterwards.
+    The number of BLAS threads belongs to the process. So threads that are in such a context at the same time share it: what
+    other code set before the first entered is back in force when the last has left, after an error as well.
     """
-    return _blas().limit(limits=1, user_api="blas")
+    limit, holder = _limit(), _Holder()
+    try:
+        with limit.lock:
+            limit.holders.add(holder)
+            if limit.limiter is None:
+                limit.limiter = _as_any_thread(_blas().limit, limits=1, user_api="blas")
+        yield
+    finally:
+        with limit.lock:
+            limit.holders.discard(holder)
+            limiter = limit.limiter
+            if not limit.holders and limiter is not None:
+                limit.limiter = None
+                _as_any_thread(limiter.restore_original_limits)
+
+
+class _Holder:
+    """One context. The set of holders forgets it also where an interrupt kept it from leaving."""
+
+
+class _Limit:
+    """Who asked for one BLAS thread and is not done, and how to go back to what was before the first of them."""
+
+    def __init__(self):
+        self.lock = threading.RLock()
+        self.holders = WeakSet()
+        self.limiter = None
+
+
+class _LimitOfEach(_Limit, threading.local):
+    """The same with another one for each thread, as BLAS on OpenMP counts threads for each of its callers."""
+
+
+_SHARED, _OF_EACH = _Limit(), _LimitOfEach()
+
+
+def _limit():
+    return _OF_EACH if _on_openmp() else _SHARED
+
+
+@functools.cache
+def _on_openmp():
+    return any(library.get("threading_layer") == "openmp" for library in _blas().info())
+
+
+@functools.cache
+def _blas():
+    return ThreadpoolController().select(user_api="blas")
+
+
+def _as_any_thread(act, **options):
+    """act(**options), also where threadpoolctl lets another thread alone set OpenBLAS's threads, as it does since 3.7."""
+    release = getattr(OpenBLASController, "clear_controlling_thread", lambda force: None)
+    release(force=True)
+    try:
+        return act(**options)
+    finally:
+        release(force=True)

@@ -1,7 +1,10 @@
 """Devices, without one: a small class stands in for CuPy's arrays, refuses to become a NumPy array and counts what would wait."""
 
+import contextlib
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -142,6 +145,62 @@ def test_one_blas_thread_restores(raises):
                     raise KeyError
         except KeyError:
             pass
+        assert blas_threads() == before
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2)])
+@pytest.mark.parametrize("raises", [(), (0,), (0, 1, 2)])
+def test_threads_that_overlap_leave_the_thread_count_as_it_was(order, raises):
+    """Three threads are inside at once, one of them twice, and leave in this order, some by an error."""
+    from threadpoolctl import threadpool_limits
+    leave, seen, entered = [threading.Event() for _ in order], [], threading.Barrier(4)
+
+    def work(k):
+        try:
+            with one_blas_thread(), one_blas_thread() if k == 0 else contextlib.nullcontext():
+                entered.wait(20)
+                leave[k].wait(20)
+                seen.append(set(blas_threads()))
+                if k in raises:
+                    raise KeyError
+        except KeyError:
+            pass
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        threads = [threading.Thread(target=work, args=(k,)) for k in range(3)]
+        for thread in threads:
+            thread.start()
+        entered.wait(20)
+        for k in order:
+            leave[k].set()
+            threads[k].join(20)
+        assert blas_threads() == before and seen == [{1}] * 3
+        with one_blas_thread():
+            assert set(blas_threads()) == {1}
+        assert blas_threads() == before
+
+
+def test_many_threads_in_and_out_leave_the_thread_count_as_it_was():
+    from threadpoolctl import threadpool_limits
+
+    def work(k):
+        for _ in range(50):
+            with one_blas_thread():
+                pass
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(work, range(8)))
+        assert blas_threads() == before
+
+
+def test_a_context_that_was_interrupted_on_its_way_out_is_forgotten():
+    from threadpoolctl import threadpool_limits
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        context = one_blas_thread()
+        context.__enter__()
+        del context                                         # as where an interrupt comes before the block is entered
         assert blas_threads() == before
 
 
