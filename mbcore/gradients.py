@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .backend import one_blas_thread
-from .objective import Objective, draws_of, whole
+from .checking import flag, numbers, shown, whole
+from .objective import Objective, draws_of, ratio
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +35,8 @@ class FullGradient:
 
     @property
     def noise_scale(self):
-        """B_simple = tr(Sigma) / ||g||^2 (McCandlish et al., arXiv:1812.06162), exactly; inf where g is 0."""
-        return self.trace / self.sq_norm if self.sq_norm else float("inf")
+        """B_simple = tr(Sigma) / ||g||^2 (McCandlish et al., arXiv:1812.06162), exactly; inf where g alone is 0, nan where both are."""
+        return ratio(self.trace, self.sq_norm)
 
     def expected_sq_norm(self, B, replacement=True):
         """E||g_B||^2 = ||g||^2 + tr(Sigma)/B, without replacement times (N-B)/(N-1) in the second term."""
@@ -49,20 +50,23 @@ def full_gradient(program, **inputs):
     """
     f = Objective(program, inputs)
     with one_blas_thread():
-        g = f.loss_and_gradient()[1]
+        g = f.finite_gradient()[1]
         return FullGradient(f.N, g, sum(float(((d - g) ** 2).sum()) for d in f.each()) / f.N)
 
 
 def coordinate(program, name, at, **inputs):
     """d_n[at] of one parameter's entry for every example, [n]: coordinate(net, "W0", (3, 17), x=x, target=target)."""
     f = Objective(program, inputs)
-    if name not in f.program.params:
-        raise ValueError(f"name: expected a parameter ({', '.join(f.program.params)}), got {name!r}")
-    shape, at = f.program.params[name].shape, at if isinstance(at, tuple) else (at,)
+    if not isinstance(name, str) or name not in f.program.params:
+        raise ValueError(f"name: expected a parameter ({', '.join(f.program.params)}), got {shown(name)}")
+    shape = f.program.params[name].shape
+    at = tuple(at) if isinstance(at, (tuple, list)) else (at,)
     if len(at) != len(shape) or not all(whole("at", k, 0) < n for k, n in zip(at, shape)):
         raise ValueError(f"at: expected one place for each index of {name}, inside {shape}; got {at}")
+    f.finite_gradient()
     column = np.ravel_multi_index(at, shape) if shape else 0
-    return np.concatenate([d[:, column] for d in f.each([name])])
+    with one_blas_thread():
+        return np.concatenate([d[:, column] for d in f.each([name])])
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,9 +88,9 @@ class BatchMeans:
 
 def batch_means(values, B, draws, rng, replacement=True):
     """Means of `draws` independent batches of B of these numbers [n], each batch drawn afresh from all of them."""
-    values = np.asarray(values, dtype=float)
-    if values.ndim != 1 or not values.size or not np.isfinite(values).all():
-        raise ValueError(f"values: expected finite numbers [n], one for each example; got shape {values.shape}")
+    values = numbers("values", values, ndim=1)
+    if not values.size:
+        raise ValueError("values: expected finite numbers [n], one for each example; got none")
     means = np.array([values[at].mean() for at in draws_of(len(values), B, draws, rng, replacement)])
     sd = float(values.std()) * _variance_factor(len(values), B, replacement) ** 0.5
     return BatchMeans(B, replacement, means, float(values.mean()), sd)
@@ -119,11 +123,16 @@ class BatchGradients:
 def batch_gradients(program, full, B, draws, rng, replacement=True, **inputs):
     """Gradients of `draws` independent batches of B, beside `full`, the full_gradient of the same inputs: BatchGradients."""
     f = Objective(program, inputs)
+    if not isinstance(full, FullGradient):
+        raise TypeError(f"full: expected what full_gradient returns for these inputs, got {shown(full)}")
     if full.N != f.N or full.g.shape != f.start.shape:
         raise ValueError(f"full: expected the full gradient of these {f.N} examples and {len(f.start)} parameters, "
                          f"got one of {full.N} and {full.g.size}")
     rows = []
     with one_blas_thread():
+        here = f.finite_gradient()[1]
+        if np.linalg.norm(here - full.g) > 1e-6 * np.linalg.norm(here):
+            raise ValueError("full: expected the full gradient of these parameters and inputs, got that of others")
         for g in f.batch_gradients(B, draws, rng, replacement):
             rows.append((g @ g, cosine(g, full.g)))
     sq_norms, cosines = np.array(rows).T
@@ -138,7 +147,7 @@ def cosine(a, b):
 
 def _variance_factor(N, B, replacement):
     """Var(g_B) / Sigma: 1/B, without replacement times (N-B)/(N-1)."""
-    B = whole("B", B)
+    B, replacement = whole("B", B), flag("replacement", replacement)
     if B > N and not replacement:
         raise ValueError(f"B: expected at most N = {N} without replacement; got {B}")
     return 1 / B if replacement else (N - B) / (max(N - 1, 1) * B)

@@ -7,15 +7,15 @@ left as it was. Slices are generators that yield (fraction done, Slice so far), 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from numbers import Real
 
 import numpy as np
 from scipy.optimize import Bounds, minimize
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from .backend import one_blas_thread, to_cpu
+from .checking import generator, numbers, real, whole
 from .graph import Contraction, Loss
-from .objective import Objective, generator, whole
+from .objective import Objective, check_one_network
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +23,7 @@ class Slice:
     """loss and error at each of alphas [a], or of alphas and betas [a, b]; nan where not yet computed.
 
     error: the share of examples whose largest score is not the target; nan for a loss without whole-number labels.
+    Far from the parameters a loss may be inf or nan; where a score is, no class has the largest one, and the error is nan.
     """
 
     alphas: np.ndarray
@@ -58,7 +59,7 @@ def slice_2d(program, first, second, alphas, betas, **inputs):
 
 
 def _objective(program, inputs):
-    """In place of a program and its inputs an Objective may stand, so that many slices need not make it anew."""
+    """The Objective of a program and its inputs; also accepts an Objective, to reuse it across slices."""
     return program if isinstance(program, Objective) and not inputs else Objective(program, inputs)
 
 
@@ -82,8 +83,9 @@ def _loss_and_error(f):
     for share, part in f.parts():
         loss += share * float(f.program.forward(**part).mean())
         if labelled:
-            guess = to_cpu(f.program.values[labelled.scores.name]).argmax(-1)
-            error += share * float((guess != to_cpu(part[labelled.target.name])).mean())
+            scores = to_cpu(f.program.values[labelled.scores.name])
+            wrong = scores.argmax(-1) != to_cpu(part[labelled.target.name])
+            error += share * float(wrong.mean()) if np.isfinite(scores).all() else float("nan")
     return loss, error
 
 
@@ -94,8 +96,10 @@ def filter_normalised(program, rng):
     sums over. So the direction is 0 for biases, and for gains, which multiply without a sum. rng: not seeded as the one that drew the
     parameters, or the direction is theirs.
     """
+    check_one_network(program)
     rng, found = generator(rng), {}
     for name, p in program.params.items():
+        numbers(f"program: {name}", to_cpu(p))
         theta, axes = to_cpu(p).astype(float), _summed_axes(program.graph, name)
         d, length = rng.standard_normal(theta.shape), lambda a: np.sqrt((a * a).sum(axis=axes, keepdims=True))
         found[name] = d / length(d) * length(theta) if axes else np.zeros(theta.shape)
@@ -136,20 +140,22 @@ def sharpness(program, rng, eps=1e-3, iterations=10, **inputs):
     say where it starts; z = 0 is nearly stationary at a minimum, so here z starts uniformly at random in the box.
     Parameters of another scale that compute the same function have another sharpness: see the module rescaling.
     """
-    if not (isinstance(eps, Real) and 0 < eps < np.inf):
-        raise ValueError(f"eps: expected a positive number, got {eps!r}")
-    f, iterations = _objective(program, inputs), whole("iterations", iterations)
+    eps, rng, iterations = real("eps", eps, above=0, most=1e100), generator(rng), whole("iterations", iterations)
+    f = _objective(program, inputs)
     box = eps * (np.abs(f.start) + 1)
 
     def descent(z):
         f.move(f.start + z)
-        loss, g = f.loss_and_gradient()
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            loss, g = f.loss_and_gradient()
+        if not np.isfinite(loss) or not np.isfinite(g).all():
+            raise ValueError(f"eps: expected a box in which the loss is finite, got {eps:g}, and there the loss {loss:.3g}")
         return -loss, -g
 
     with one_blas_thread():
         f.move(f.start)
-        loss = _loss_and_error(f)[0]
-        found = minimize(descent, generator(rng).uniform(-box, box), jac=True, method="L-BFGS-B", bounds=Bounds(-box, box),
+        loss = f.finite_gradient()[0]
+        found = minimize(descent, rng.uniform(-box, box), jac=True, method="L-BFGS-B", bounds=Bounds(-box, box),
                          options=dict(maxiter=iterations, ftol=0, gtol=0))
     worst = max(loss, -float(found.fun))
     return Sharpness(100 * (worst - loss) / (1 + loss), loss, worst, float((np.abs(found.x) >= box).mean()), found.nit, found.nfev)
@@ -169,7 +175,8 @@ def top_eigenvalues(program, rng, k=1, tol=1e-6, **inputs):
 
     tol: relative, not below what the products hold, about 1e-7. RuntimeError when Lanczos does not settle.
     """
-    f, k = _objective(program, inputs), whole("k", k)
+    tol, rng, k = real("tol", tol, above=0, below=1), generator(rng), whole("k", k)
+    f = _objective(program, inputs)
     n = len(f.start)
     if k >= n:
         raise ValueError(f"k: expected fewer than the {n} parameters, got {k}")
@@ -177,7 +184,7 @@ def top_eigenvalues(program, rng, k=1, tol=1e-6, **inputs):
         product = _products(f)
         try:
             values, vectors = eigsh(LinearOperator((n, n), matvec=product, dtype=float), k, which="LA", ncv=min(n, 2 * k + 6), tol=tol,
-                                    v0=generator(rng).standard_normal(n))
+                                    v0=rng.standard_normal(n))
         except ArpackNoConvergence as error:
             raise RuntimeError(f"top_eigenvalues: only {len(error.eigenvalues)} of {k} settled; try fewer, or a larger tol") from None
         order = np.argsort(values)[::-1]
@@ -194,18 +201,19 @@ def _products(f):
     out up to 55 % too large. At this step one difference is as good as a central one, and half the work.
     """
     f.move(f.start)
-    here = f.loss_and_gradient()[1]
+    here = f.finite_gradient()[1]
 
     def product(v):
         v = np.ravel(v)
         e = STEP / np.linalg.norm(v)
         f.move(f.start + e * v)
-        return (f.loss_and_gradient()[1] - here) / e
+        return (f.finite_gradient()[1] - here) / e
     return product
 
 
 def _places(name, grid):
-    grid = np.array(grid, dtype=float)
-    if grid.ndim != 1 or not grid.size or not np.isfinite(grid).all():
-        raise ValueError(f"{name}: expected finite numbers along one axis, got shape {grid.shape}")
+    """The places of a slice, as an array [n] of at least one finite number."""
+    grid = numbers(name, grid, ndim=1)
+    if not grid.size:
+        raise ValueError(f"{name}: expected finite numbers along one axis, got none")
     return grid

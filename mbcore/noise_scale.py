@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .backend import one_blas_thread
-from .objective import Objective, draws_of, generator, whole
+from .checking import generator, whole
+from .objective import Objective, draws_of, ratio
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +28,9 @@ class TwoBatch:
 
     @property
     def noise_scale(self):
-        """The ratio of the two means; inf where that of ||g||^2 is not positive, as when too few pairs were taken."""
-        return _ratio(self.traces.mean(), self.sq_norms.mean())
+        """The ratio of the two means; inf where that of ||g||^2 is not positive, as when too few pairs were taken,
+        and nan where both are 0: no example has a gradient."""
+        return ratio(self.traces.mean(), self.sq_norms.mean())
 
     @property
     def mean_of_ratios(self):
@@ -51,13 +53,14 @@ def two_batch(program, B_small, B_big, pairs, rng, **inputs):
         raise ValueError(f"B_big: expected 2, 3, ... times B_small = {B_small}; got {B_big}")
     sq_norms, traces = np.empty(pairs), np.empty(pairs)
     with one_blas_thread():
+        f.finite_gradient()
         coming = f.batch_gradients(B_small, pairs * workers, rng)
         for k in range(pairs):
             parts = np.array([next(coming) for _ in range(workers)])
             small, big = (parts * parts).sum(axis=1).mean(), (parts.mean(axis=0) ** 2).sum()
             sq_norms[k] = (B_big * big - B_small * small) / (B_big - B_small)
             traces[k] = (small - big) / (1 / B_small - 1 / B_big)
-    ratios = [_ratio(traces[at].mean(), sq_norms[at].mean()) for at in draws_of(pairs, pairs, 2000, rng, True)]
+    ratios = [ratio(traces[at].mean(), sq_norms[at].mean()) for at in draws_of(pairs, pairs, 2000, rng, True)]
     low, high = np.quantile(ratios, (0.025, 0.975), method="nearest")
     return TwoBatch(B_small, B_big, sq_norms, traces, (float(low), float(high)))
 
@@ -90,12 +93,9 @@ def hessian_noise(program, rng, probes=50, **inputs):
     """
     f, rng, probes = Objective(program, inputs), generator(rng), whole("probes", probes, 2)
     with one_blas_thread():
-        g, done, v = f.loss_and_gradient()[1], 0, 0.0
+        g = f.finite_gradient()[1]
+        v = 0.0
         for d in f.each():
             v = v + rng.choice((-1.0, 1.0), (probes, len(d))) @ (d - g)
         found = np.array([u @ f.hessian_times(u) for u in v]) / f.N
         return HessianNoise(float(found.mean()), float(found.std(ddof=1)) / probes**0.5, float(g @ f.hessian_times(g)), probes)
-
-
-def _ratio(above, below):
-    return float(above / below) if below > 0 else float("inf")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from operator import index
-
 import numpy as np
 
 from . import derivatives, intake
 from .backend import to_cpu
+from .checking import flag, host_array, numbers, shown, whole
 from .data import batches
 from .program import Program
 
@@ -17,18 +16,25 @@ ROWS, ENTRIES = 4096, 2**21         # examples in a part; entries of per-example
 class Objective:
     """f(theta) = mean L over all examples, with a float64 program of its own; it starts at the program's parameters.
 
+    program: one network, with a batch index and without replicas. It is copied, and stays as it is whatever happens here.
+    inputs: name -> array of finite real numbers, or of labels; all are checked now, whole data sets included.
     Works through the examples a part at a time, or all at once where they are coupled, as by batch normalisation.
     """
 
     def __init__(self, program, inputs):
+        check_one_network(program)
+        if not program.params:
+            raise ValueError("program: expected parameters, got equations that have none")
         graph = program.graph
-        if "L" not in graph.shapes or graph.batch is None or graph.replicas:
-            raise ValueError("program: expected one network whose L has a batch index, without replicas; "
-                             f"got L[{','.join(graph.shapes.get('L', ()))}], replicas: {', '.join(graph.replicas) or 'none'}")
         intake.check_names(inputs, graph.roles.inputs, program.params)
-        self.inputs = {name: a if hasattr(a, "shape") else np.asarray(a) for name, a in inputs.items()}
+        self.inputs = {name: a if hasattr(a, "shape") else host_array(name, a) for name, a in inputs.items()}
         self.batched = [name for name in self.inputs if graph.batch in graph.shapes[name]]
         self.N = _same_length({name: self.inputs[name] for name in self.batched})
+        all_sizes = {**program.sizes, graph.batch: self.N}
+        for name, array in self.inputs.items():
+            self.inputs[name] = intake.checked_input(name, array, program.xp, program.device, graph.labels.get(name),
+                                                     all_sizes, np.dtype("float64"))
+        intake.sizes_of(self.inputs, graph, all_sizes)
         try:
             derivatives.per_example(graph, set())
             rows = min(self.N, ROWS)
@@ -54,13 +60,12 @@ class Objective:
     def vector(self, name, arrays):
         """`flat` for what the caller gives as `name`: every parameter must be there, finite and of its shape."""
         shapes = {n: p.shape for n, p in self.program.params.items()}
-        given = {n: np.shape(a) for n, a in arrays.items()} if isinstance(arrays, dict) else type(arrays).__name__
+        if not isinstance(arrays, dict):
+            raise ValueError(f"{name}: expected an array for each parameter, of shapes {shapes}; got {shown(arrays)}")
+        given = {n: np.shape(a) for n, a in arrays.items()}
         if given != shapes:
             raise ValueError(f"{name}: expected an array for each parameter, of shapes {shapes}; got {given}")
-        vector = self.flat(arrays)
-        if not np.isfinite(vector).all():
-            raise ValueError(f"{name}: expected finite numbers, got inf or nan among them")
-        return vector
+        return self.flat({n: numbers(f"{name}[{n!r}]", to_cpu(a)) for n, a in arrays.items()})
 
     def move(self, theta):
         """Set the parameters of this objective's own program."""
@@ -86,6 +91,15 @@ class Objective:
         net.backward()
         return float(losses.mean()), self.flat(net.grads)
 
+    def finite_gradient(self):
+        """`loss_and_gradient`, where both are finite: what is made of inf or nan would be no measurement."""
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            loss, g = self.loss_and_gradient()
+        if not np.isfinite(loss) or not np.isfinite(g).all():
+            raise ValueError(f"program: expected a finite loss with finite gradients over these {self.N} examples, "
+                             f"got the mean loss {loss:.3g}{'' if np.isfinite(g).all() else ' and gradients with inf or nan'}")
+        return loss, g
+
     def batch_gradients(self, B, draws, rng, replacement=True):
         """The gradient [p] of each of `draws` independent batches of B. What is wrong with the arguments is said at once."""
         coming = draws_of(self.N, B, draws, rng, replacement)
@@ -106,29 +120,28 @@ class Objective:
         return sum(share * self.flat(self.program.hessian_vector_product(v, **part)) for share, part in self.parts())
 
 
+def check_one_network(program):
+    """Refuse what is no program, and a program that has no L[b], or has replicas."""
+    if not isinstance(program, Program):
+        raise TypeError(f"program: expected a Program (equations(...).with_index('b').compile(...)), got {shown(program)}")
+    graph = program.graph
+    if "L" not in graph.shapes or graph.batch is None or graph.replicas:
+        raise ValueError("program: expected one network whose L has a batch index, without replicas; "
+                         f"got L[{','.join(graph.shapes.get('L', ()))}], replicas: {', '.join(graph.replicas) or 'none'}")
+
+
 def draws_of(N, B, draws, rng, replacement=True):
     """Independent batches of B indices into N examples, each drawn afresh from all; checked at once, drawn one by one."""
-    draws = whole("draws", draws, 2)
+    draws, replacement = whole("draws", draws, 2), flag("replacement", replacement)
     batches(N, B, rng, replacement)
     return (next(batches(N, B, rng, replacement)) for _ in range(draws))
 
 
-def whole(name, value, least=1):
-    """The value as a whole number of at least `least`; an error names the argument."""
-    try:
-        number = None if isinstance(value, bool) else index(value)
-    except TypeError:
-        number = None
-    if number is None or number < least:
-        raise (TypeError if number is None else ValueError)(f"{name}: expected a whole number of at least {least}; got {value!r}")
-    return number
-
-
-def generator(rng):
-    """The generator itself; TypeError for a seed or anything else."""
-    if not isinstance(rng, np.random.Generator):
-        raise TypeError(f"rng: expected a numpy.random.Generator (np.random.default_rng(seed)), got {type(rng).__name__}")
-    return rng
+def ratio(above, below):
+    """above / below for below > 0; else inf, and nan where both are 0: nothing was there to measure."""
+    if below > 0:
+        return float(above / below)
+    return float("nan") if above == below == 0 else float("inf")
 
 
 def _same_length(arrays):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from numbers import Real
-
 import numpy as np
 
 from .backend import to_cpu
+from .checking import numbers, real, shown
 from .graph import Contraction, Map
+from .objective import check_one_network
 
 
 def rescaled(program, value, alpha):
@@ -16,19 +16,32 @@ def rescaled(program, value, alpha):
     L. Dinh et al., arXiv:1703.04933: relu(alpha z) = alpha relu(z), so sharpness can be anything. value: the layer, "h" in
     h[j] = relu(W0[j,i] * x[i] - C0[j]). A ValueError says where the equations are such that the function would change.
     """
-    if not (isinstance(alpha, Real) and 0 < alpha < np.inf):
-        raise ValueError(f"alpha: expected a positive number, got {alpha!r}")
+    check_one_network(program)
+    alpha = real("alpha", alpha, above=0)
     made = {n.out.name: n for n in program.graph.nodes}
-    relu = made.get(value)
+    relu = made.get(value) if isinstance(value, str) else None
     if not isinstance(relu, Map) or relu.function != "relu":
-        raise ValueError(f"value: expected a value computed by relu, got {value!r}")
+        raise ValueError(f"value: expected a value computed by relu, got {shown(value)}")
     readers = [n for n in made.values() if any(r.name == value for r in n.reads)]
     up = _own_parameters(program, value, [made.get(relu.arg.name)])
     down = _own_parameters(program, value, readers, of=value)
     if sum(r.name == relu.arg.name for n in made.values() for r in n.reads) > 1:
         raise ValueError(f"value: {relu.arg.name} is used apart from {value}, so scaling it would change the function")
-    factors = {**dict.fromkeys(up, alpha), **dict.fromkeys(down, 1 / alpha)}
-    return {name: to_cpu(p) * to_cpu(p).dtype.type(factors.get(name, 1)) for name, p in program.params.items()}
+    return {name: _scaled(name, to_cpu(p), alpha, (name in up) - (name in down)) for name, p in program.params.items()}
+
+
+def _scaled(name, p, alpha, power):
+    """p times alpha to the power 1, 0 or -1; a ValueError where the dtype cannot hold it, so that the function would change."""
+    numbers(f"program: {name}", p)
+    if not power:
+        return p.copy()
+    with np.errstate(over="ignore", under="ignore", divide="ignore"):
+        scaled = p * p.dtype.type(alpha if power > 0 else 1 / alpha)
+    sizes, limits = np.abs(scaled[p != 0]), np.finfo(p.dtype)
+    if not np.all((sizes >= limits.tiny) & (sizes <= limits.max)):
+        raise ValueError(f"alpha: expected a number with which {name} stays within {p.dtype} "
+                         f"({limits.tiny:.1e} to {limits.max:.1e}), got {alpha:g}")
+    return scaled
 
 
 def _own_parameters(program, value, nodes, of=None):

@@ -286,7 +286,7 @@ def test_parameters_and_gradients_stay_bitwise(call, broken, monkeypatch):
 
 @pytest.mark.parametrize("B, draws, replacement, says", [
     (0, 5, True, "B: expected at least 1; got 0"), (-2, 5, True, "B: "), (8, 5, False, "B: expected at most n = 7"),
-    (2, 1, True, "draws: expected a whole number of at least 2; got 1"), (2.5, 5, True, "B: expected a whole number"),
+    (2, 1, True, "draws: expected a whole number of at least 2, got 1"), (2.5, 5, True, "B: expected a whole number"),
     (True, 5, True, "B: expected a whole number"),
 ])
 def test_bad_batches(B, draws, replacement, says):

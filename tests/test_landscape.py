@@ -307,14 +307,14 @@ def test_bad_places_and_directions():
     net, inputs = net_and_inputs()
     d = filter_normalised(net, rng())
     for grid in ([], [[0, 1]], [0, math.nan], 1.0):
-        with pytest.raises(ValueError, match="alphas: expected finite numbers along one axis"):
+        with pytest.raises(ValueError, match="alphas: expected (finite numbers|1 axis)"):
             slice_1d(net, d, grid, **inputs)
         with pytest.raises(ValueError, match="betas: "):
             slice_2d(net, d, d, [0], grid, **inputs)
     for bad in ({**d, "W0": d["W0"].T}, {"W0": d["W0"]}, {**d, "W9": 0}, 3):
         with pytest.raises(ValueError, match="direction: expected an array for each parameter"):
             slice_1d(net, bad, [0], **inputs)
-    with pytest.raises(ValueError, match="end: expected finite"):
+    with pytest.raises(ValueError, match=r"end\['C0'\]: expected finite"):
         interpolation(net, d, {**d, "C0": np.full(4, np.inf)}, [0], **inputs)
     with pytest.raises(ValueError, match="target: missing"):
         slice_1d(net, d, [0], x=inputs["x"])
@@ -323,9 +323,9 @@ def test_bad_places_and_directions():
 def test_bad_settings():
     net, inputs = net_and_inputs()
     for eps in (0, -1, math.inf, math.nan, "1"):
-        with pytest.raises(ValueError, match="eps: expected a positive number"):
+        with pytest.raises(ValueError, match="eps: expected a finite number above 0"):
             sharpness(net, rng(), eps, **inputs)
-    with pytest.raises(ValueError, match="iterations: expected a whole number of at least 1; got 0"):
+    with pytest.raises(ValueError, match="iterations: expected a whole number of at least 1, got 0"):
         sharpness(net, rng(), iterations=0, **inputs)
     for k in (0, 39):
         with pytest.raises(ValueError, match="k: expected"):
@@ -333,9 +333,55 @@ def test_bad_settings():
     for call in (lambda: sharpness(net, 0, **inputs), lambda: top_eigenvalues(net, 0, **inputs), lambda: filter_normalised(net, 0)):
         with pytest.raises(TypeError, match="rng: expected a numpy.random.Generator"):
             call()
-    for alpha in (0, -2, math.nan, "2"):
-        with pytest.raises(ValueError, match="alpha: expected a positive number"):
+    for tol in (0, -1, 1, math.nan, None):
+        with pytest.raises(ValueError, match="tol: expected a finite number above 0 and below 1"):
+            top_eigenvalues(net, rng(), tol=tol, **inputs)
+    for alpha in (0, -2, math.nan, math.inf, "2", None, True):
+        with pytest.raises(ValueError, match="alpha: expected a finite number above 0"):
             rescaled(net_and_inputs(text=RELU)[0], "h", alpha)
+
+
+@pytest.mark.parametrize("dtype, alpha", [("float32", 1e39), ("float32", 1e-39), ("float32", 1e-300), ("float64", 1e308), ("float64", 1e-320)])
+def test_a_rescaling_that_the_dtype_cannot_hold_is_refused(dtype, alpha):
+    net, _ = net_and_inputs(text=RELU, dtype=dtype)
+    with pytest.raises(ValueError, match=f"alpha: expected a number with which .* stays within {dtype}"):
+        rescaled(net, "h", alpha)
+
+
+def test_numpy_and_torch_numbers_count():
+    net, inputs = net_and_inputs(text=RELU, B=9)
+    for name, p in rescaled(net, "h", np.float32(2)).items():
+        assert_array_equal(p, rescaled(net, "h", 2)[name])
+    assert sharpness(net, rng(), np.float64(1e-3), np.int64(4), **inputs) == sharpness(net, rng(), 1e-3, 4, **inputs)
+
+
+def test_a_program_that_is_none_and_replicas_are_refused():
+    replicas = mb.equations(RELU).with_index("b").with_index("r", parameters=True).compile(r=2, b=3, **SIZES)
+    for program, error in ((None, TypeError), ("net", TypeError), (replicas, ValueError), (mb.equations(RELU).compile(**SIZES), ValueError)):
+        for call in (lambda: rescaled(program, "h", 2.0), lambda: filter_normalised(program, rng()), lambda: sharpness(program, rng())):
+            with pytest.raises(error, match="^program: expected"):
+                call()
+
+
+def test_a_loss_that_is_no_number_is_never_a_sharpness():
+    """exp(W x) overflows float64 at W x = 710: in the box of eps = 1, at W = 800, and at the parameters themselves."""
+    net = mb.equations("L = exp(W * x)").with_index("b").compile(b=2, dtype="float64")
+    x = np.array([1.0, 0.5])
+    net.params["W"][...] = 600
+    with pytest.raises(ValueError, match="eps: expected a box in which the loss is finite, got 1"):
+        sharpness(net, rng(1), 1.0, x=x)
+    assert np.isfinite(sharpness(net, rng(1), 1e-6, x=x).value)
+    net.params["W"][...] = 800
+    for call in (lambda: sharpness(net, rng(), x=x), lambda: objective.Objective(net, {"x": x}).finite_gradient()):
+        with pytest.raises(ValueError, match="program: expected a finite loss"):
+            call()
+
+
+def test_where_scores_are_no_numbers_there_is_no_error():
+    net, inputs = net_and_inputs()
+    far = {n: np.full(p.shape, 1e200) for n, p in net.params.items()}
+    found = last(slice_1d(net, far, [0, 1e200], **inputs))
+    assert np.isfinite([found.loss[0], found.error[0]]).all() and not np.isfinite([found.loss[1], found.error[1]]).any()
 
 
 def test_lanczos_that_does_not_settle_says_so(monkeypatch):

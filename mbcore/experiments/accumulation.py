@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..backend import one_blas_thread
-from ..objective import whole
+from ..checking import whole
 from ..train import accumulated
 from .backpropagation import flat
 from .interval import interval

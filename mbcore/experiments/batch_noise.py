@@ -19,8 +19,9 @@ from math import ceil
 import numpy as np
 
 from ..backend import one_blas_thread
+from ..checking import whole
 from ..noise_scale import TwoBatch
-from ..objective import Objective, whole
+from ..objective import Objective
 from ..progress import last
 from .stages import NAMES, Training, drawn_batches, enough, every, sampled, stage
 from .verdict import Verdict

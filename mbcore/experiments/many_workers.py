@@ -14,7 +14,8 @@ import numpy as np
 
 from .. import data
 from ..backend import one_blas_thread
-from ..objective import Objective, whole
+from ..checking import whole
+from ..objective import Objective
 from .interval import half_width
 from .models import MLP
 from .ring import bytes_sent, ring

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .. import data
+from ..checking import whole
 from ..data import batches
 from ..equations import equations
-from ..objective import whole
 from ..train import accumulated
 from .backpropagation import flat
 from .models import MLP

@@ -14,8 +14,8 @@ import numpy as np
 
 from .. import data
 from ..backend import one_blas_thread
+from ..checking import whole
 from ..data import batches
-from ..objective import whole
 from ..progress import last
 from ..train import training
 from .interval import interval

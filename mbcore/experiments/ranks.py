@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize
 
-from ..objective import whole
+from ..checking import whole
 from .many_workers import Config, shard_gradient, weights
 from .ring import ring_seconds
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..objective import whole
+from ..checking import whole
 
 
 @dataclass(frozen=True)

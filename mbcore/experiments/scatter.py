@@ -8,8 +8,8 @@ from math import ceil
 import numpy as np
 from scipy.stats import kstest, norm
 
+from ..checking import whole
 from ..gradients import batch_means
-from ..objective import whole
 from ..progress import last
 
 BINS = 4            # of a histogram, in a standard deviation

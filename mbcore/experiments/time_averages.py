@@ -13,8 +13,8 @@ import numpy as np
 
 from .. import data
 from ..backend import one_blas_thread
+from ..checking import whole
 from ..gradients import coordinate
-from ..objective import whole
 from ..optim import SGD, Momentum
 from .backpropagation import gradient
 from .models import MLP

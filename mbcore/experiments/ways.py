@@ -14,9 +14,10 @@ from scipy.optimize import minimize
 from .. import data
 from ..averages import PolyakRuppert
 from ..backend import one_blas_thread
+from ..checking import whole
 from ..data import batches
 from ..equations import equations
-from ..objective import Objective, whole
+from ..objective import Objective
 from ..optim import SGD, Momentum
 from ..schedule import Cosine
 from .interval import Interval
