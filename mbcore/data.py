@@ -1,38 +1,22 @@
-"""Data sets that come with the package or are made from a seed, a text of known entropy, and batch sampling."""
+"""Data sets that come with the package or are made from a seed, a known text, batches."""
 
 from bisect import bisect
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from math import exp, inf
-from operator import index
+from math import exp
 
 import numpy as np
+
+from .checking import WrongKind, flag, generator, numbers, real, shown, whole
+from .examples import DataSet
 
 MADE = "Made by this package from a seed; no rights reserved."
 
 
-@dataclass(frozen=True, eq=False)
-class DataSet:
-    """Read-only arrays. x_train[n,i], x_test[n,i]: float32; target_train[n], target_test[n]: int64, places in `classes`."""
-
-    name: str
-    x_train: np.ndarray = field(repr=False)
-    target_train: np.ndarray = field(repr=False)
-    x_test: np.ndarray = field(repr=False)
-    target_test: np.ndarray = field(repr=False)
-    classes: tuple
-    description: str
-    licence: str
-
-    def __post_init__(self):
-        for array in (self.x_train, self.target_train, self.x_test, self.target_test):
-            array.setflags(write=False)
-
-
 @cache      # its arrays are read-only
 def digits():
-    """The 8x8 handwritten digits: 1,437 to train on and 360 to test on, the same split always, balanced by class."""
+    """The 8x8 handwritten digits: 1,437 to train on, 360 to test on, balanced, always the same."""
     with files(__package__).joinpath("digits.npz").open("rb") as file, np.load(file) as stored:
         x = stored["images"].astype(np.float32) / 16
         target, test = stored["labels"].astype(np.int64), stored["test"]
@@ -43,58 +27,88 @@ def digits():
         x_test=x[test],
         target_test=target[test],
         classes=tuple(range(10)),
-        description="1,797 images of handwritten digits, 8x8 pixels; a pixel counts the ink in a 4x4 block, divided by 16.",
-        licence="E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits (test set), UCI Machine Learning "
-        "Repository, 1998, doi:10.24432/C50P49, CC BY 4.0. Changed: pixels divided by 16, split into train and test.",
+        description="1,797 images of handwritten digits, 8x8 pixels; "
+        "a pixel counts the ink in a 4x4 block, divided by 16.",
+        licence="E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits (test set), "
+        "UCI Machine Learning Repository, 1998, doi:10.24432/C50P49, CC BY 4.0. "
+        "Changed: pixels divided by 16, split into train and test.",
     )
 
 
 def gaussians(n_train=2000, n_test=1000, i=20, classes=4, distance=3.0, noise=0.0, seed=0):
-    """A mixture of Gaussians: x = mean of its class + N(0, I), classes equally likely, any two means `distance` apart.
+    """A mixture of Gaussians: x = mean of its class + N(0, I), any two means `distance` apart.
 
-    noise: the share of training labels, exactly round(noise n_train), that are changed to another class, drawn evenly; more
-    noise changes the same labels and further ones. Test labels are the true ones. With two classes no classifier does
-    better than the error Phi(-distance / 2). classes at most i.
+    Classes are equally likely. noise: the share of training labels, exactly round(noise n_train),
+    that are changed to another class, drawn evenly; more noise changes the same labels and further
+    ones. Test labels are the true ones. With two classes no classifier does better than the error
+    Phi(-distance / 2). classes: 2 to i. seed: a whole number.
+
+    TypeError or ValueError names the argument that does not fit.
     """
-    n_train, n_test, i, classes = _count("n_train", n_train), _count("n_test", n_test), _count("i", i), _count("classes", classes)
+    n_train, n_test = whole("n_train", n_train), whole("n_test", n_test)
+    i, classes, seed = whole("i", i), whole("classes", classes), whole("seed", seed, 0)
     if not 2 <= classes <= i:
-        raise ValueError(f"classes: expected from 2 to i = {i}, so that all means can be equally far apart; got {classes}")
-    noise, distance = _real("noise", noise, 1), _real("distance", distance)
+        why = "so that all means can be equally far apart"
+        raise ValueError(f"classes: expected from 2 to i = {i}, {why}; got {classes}")
+    noise = real("noise", noise, least=0, most=1)
+    distance = real("distance", distance, least=0, most=1e30)      # float32 ends at 3e38
     for_means, for_train, for_test, for_noise = np.random.default_rng(seed).spawn(4)
     means = np.linalg.qr(for_means.normal(size=(i, classes)))[0].T * distance / 2 ** 0.5
 
     def draw(n, rng):
         target = rng.integers(classes, size=n)
         return means[target] + rng.normal(size=(n, i)), target
-    (x, target), test = draw(n_train, for_train), draw(n_test, for_test)
+
+    x, target = draw(n_train, for_train)
+    test = draw(n_test, for_test)
     order, shift = for_noise.permutation(n_train), for_noise.integers(1, classes, n_train)
     wrong = order[: round(noise * n_train)]
     target[wrong] = (target[wrong] + shift[wrong]) % classes
-    return _data_set("gaussians", x, target, *test, range(classes), MADE,
-                     f"{classes} Gaussians in {i} dimensions, means {distance:g} apart; {noise:.0%} of the training labels are wrong.")
+    description = (f"{classes} Gaussians in {i} dimensions, means {distance:g} apart; "
+                   f"{noise:.0%} of the training labels are wrong.")
+    return _made("gaussians", (x, target), test, classes, description)
 
 
 def teacher(n_train=2000, n_test=1000, i=20, j=8, classes=4, seed=0):
-    """Labels from a network: target = argmax over y of W1[y,j] tanh(W0[j,i] x[i]), x ~ N(0, I), W0 ~ N(0, 4/i), W1 ~ N(0, 1).
+    """Labels from a network: target = argmax over y of W1[y,j] tanh(W0[j,i] x[i]).
 
-    No label is noise, and by symmetry (x and -x) no class has a bias of its own, but classes differ in size.
+    x ~ N(0, I), W0 ~ N(0, 4/i), W1 ~ N(0, 1). No label is noise, and by symmetry (x and -x) no
+    class has a bias of its own, but classes differ in size. classes: 2 or more.
+    seed: a whole number.
+
+    TypeError or ValueError names the argument that does not fit.
     """
-    n_train, n_test, i, j = _count("n_train", n_train), _count("n_test", n_test), _count("i", i), _count("j", j)
-    if _count("classes", classes) < 2:
-        raise ValueError(f"classes: expected at least 2; got {classes}")
-    for_weights, *for_x = np.random.default_rng(seed).spawn(3)
-    W0, W1 = for_weights.normal(size=(j, i)) * (4 / i) ** 0.5, for_weights.normal(size=(classes, j))
-    train, test = ((x, (np.tanh(x @ W0.T) @ W1.T).argmax(axis=1)) for x in (r.normal(size=(n, i)) for r, n in zip(for_x, (n_train, n_test))))
-    return _data_set("teacher", *train, *test, range(classes), MADE,
-                     f"Gaussian inputs in {i} dimensions, labelled by a network with {j} hidden units.")
+    n_train, n_test = whole("n_train", n_train), whole("n_test", n_test)
+    i, j = whole("i", i), whole("j", j)
+    classes, seed = whole("classes", classes, 2), whole("seed", seed, 0)
+    for_weights, for_train, for_test = np.random.default_rng(seed).spawn(3)
+    W0 = for_weights.normal(size=(j, i)) * (4 / i) ** 0.5
+    W1 = for_weights.normal(size=(classes, j))
+
+    def draw(n, rng):
+        x = rng.normal(size=(n, i))
+        return x, (np.tanh(x @ W0.T) @ W1.T).argmax(axis=1)
+
+    description = f"Gaussian inputs in {i} dimensions, labelled by a network with {j} hidden units."
+    return _made("teacher", draw(n_train, for_train), draw(n_test, for_test), classes, description)
+
+
+def _made(name, train, test, classes, description):
+    """A DataSet of (x, target) to train on and to test on."""
+    arrays = []
+    for x, target in (train, test):
+        arrays += [x.astype(np.float32), target.astype(np.int64)]
+    return DataSet(name, *arrays, tuple(range(classes)), description, MADE)
 
 
 @dataclass(frozen=True, eq=False)
 class Characters:
-    """A text from a Markov chain. text[n]: int64, places in `alphabet`; transitions[k,l] = P(l follows k); stationary[k].
+    """A text from a Markov chain: text[n], int64, places in `alphabet`.
 
-    entropy: H = -sum_k stationary[k] sum_l transitions[k,l] ln transitions[k,l], nats a character, exactly.
-    perplexity: exp(H), which no model of this text undercuts on average; the chain itself reaches it.
+    transitions[k,l] = P(l follows k); stationary[k], the share of character k in the long run.
+    entropy: H = -sum_k stationary[k] sum_l transitions[k,l] ln transitions[k,l], nats a character,
+    exactly. perplexity: exp(H), which no model of this text undercuts on average; the chain itself
+    reaches it.
     """
 
     text: np.ndarray = field(repr=False)
@@ -109,23 +123,35 @@ class Characters:
 
 
 def characters(n, alphabet="abcdefgh ", transitions=None, concentration=0.3, seed=0):
-    """n characters of a stationary Markov chain of order 1. transitions: rows of probabilities; by default each row is drawn
-    from a Dirichlet distribution, the less `concentration`, the more predictable. The entropy rate is C. Shannon's, 1948.
+    """n characters of a stationary Markov chain of order 1, over two or more different characters.
 
-    ValueError for rows that are no probabilities, and for a chain with more than one stationary distribution.
+    transitions: rows of probabilities; by default each row is drawn from a Dirichlet distribution,
+    the less `concentration`, the more predictable. seed: a whole number.
+    The entropy rate is C. Shannon's, 1948.
+
+    ValueError for rows that are no probabilities, and for a chain with more than one stationary
+    distribution; TypeError or ValueError names any other argument that does not fit.
     """
-    n, A = _count("n", n), len(alphabet)
+    n, seed = whole("n", n), whole("seed", seed, 0)
+    concentration = real("concentration", concentration, least=1e-3)
+    if not isinstance(alphabet, str):
+        raise WrongKind(f"alphabet: expected a text; got {shown(alphabet)}")
+    A = len(alphabet)
     if A < 2 or len(set(alphabet)) != A:
-        raise ValueError(f"alphabet: expected two or more different characters; got {alphabet!r}")
+        wanted = "two or more different characters"
+        raise ValueError(f"alphabet: expected {wanted}; got {shown(alphabet)}")
     for_rows, for_text = np.random.default_rng(seed).spawn(2)
     if transitions is None:
-        transitions = for_rows.dirichlet(np.full(A, _real("concentration", concentration, low=1e-3)), size=A)
-    P = np.array(transitions, dtype=float)
+        P = for_rows.dirichlet(np.full(A, concentration), size=A)
+    else:
+        P = numbers("transitions", transitions)
     if P.shape != (A, A) or not (P >= 0).all() or not np.allclose(P.sum(axis=1), 1, atol=1e-12):
-        raise ValueError(f"transitions: expected {A} rows of {A} probabilities, each row with the sum 1; got {transitions!r}")
+        wanted = f"{A} rows of {A} probabilities, each row with the sum 1"
+        raise ValueError(f"transitions: expected {wanted}; got {shown(transitions)}")
     balance = np.vstack([P.T - np.eye(A), np.ones(A)])              # pi P = pi, sum pi = 1
     if np.linalg.matrix_rank(balance, tol=1e-10) < A:
-        raise ValueError("transitions: expected one stationary distribution; got a chain that falls apart into several")
+        raise ValueError("transitions: expected one stationary distribution; "
+                         "got a chain that falls apart into several")
     pi = np.linalg.lstsq(balance, np.append(np.zeros(A), 1.0), rcond=None)[0].clip(0)
     entropy = float(-(pi[:, None] * P * np.log(np.where(P > 0, P, 1))).sum())
     text = _walk(np.cumsum(P, axis=1), np.cumsum(pi), for_text.random(n))
@@ -135,8 +161,10 @@ def characters(n, alphabet="abcdefgh ", transitions=None, concentration=0.3, see
 
 
 def _walk(rows, first, draws):
-    """The chain, one character for each uniform number; rows[k] and first are cumulative probabilities."""
-    rows, now, text = (rows / rows[:, -1:]).tolist(), (first / first[-1]).tolist(), []
+    """The chain, one character a uniform number; rows[k] and first are cumulative probabilities."""
+    rows = (rows / rows[:, -1:]).tolist()
+    now = (first / first[-1]).tolist()
+    text = []
     for u in draws.tolist():
         text.append(bisect(now, u))
         now = rows[text[-1]]
@@ -146,22 +174,24 @@ def _walk(rows, first, draws):
 def batches(n, B, rng, replacement=False, drop_last=False, epochs=1):
     """Iterate over batches of indices into n examples, int64 arrays, for a number of passes.
 
-    Without replacement every pass is a fresh permutation cut into ceil(n/B) parts: each index comes once per pass. The
-    last part is smaller where B does not divide n; drop_last leaves it out. The mean over a batch of B has the variance
-    (sigma^2/B) (n-B)/(n-1), sigma^2 with ddof 0.
+    Without replacement every pass is a fresh permutation cut into ceil(n/B) parts: each index comes
+    once per pass. The last part is smaller where B does not divide n; drop_last leaves it out.
+    The mean over a batch of B has the variance (sigma^2/B) (n-B)/(n-1), sigma^2 with ddof 0.
 
-    With replacement a pass is ceil(n/B) batches, floor(n/B) with drop_last, all of B independent uniform indices, and B
-    may exceed n. The mean over a batch has the variance sigma^2/B.
+    With replacement a pass is ceil(n/B) batches, floor(n/B) with drop_last, all of B independent
+    uniform indices, and B may exceed n. The mean over a batch has the variance sigma^2/B.
 
-    The arguments are checked here; rng, a numpy.random.Generator, is drawn from as the batches are taken.
+    The arguments are checked here; rng, a numpy.random.Generator, is drawn from as the batches are
+    taken.
+    TypeError or ValueError names the argument that does not fit.
     """
-    n, B, epochs = _count("n", n), _count("B", B), _count("epochs", epochs)
-    if not isinstance(rng, np.random.Generator):
-        raise TypeError(f"rng: expected a numpy.random.Generator, as numpy.random.default_rng(seed) makes; got {rng!r}")
+    n, B, epochs, rng = whole("n", n), whole("B", B), whole("epochs", epochs), generator(rng)
+    replacement, drop_last = flag("replacement", replacement), flag("drop_last", drop_last)
     if B > n and not replacement:
         raise ValueError(f"B: expected at most n = {n} without replacement; got {B}")
     if B > n and drop_last:
-        raise ValueError(f"drop_last: leaves no batch, because B = {B} exceeds n = {n}; expected B of at most n, or False")
+        raise ValueError(f"drop_last: leaves no batch, because B = {B} exceeds n = {n}; "
+                         "expected B of at most n, or False")
     parts = n // B if drop_last else -(-n // B)
     draw = _with_replacement if replacement else _without_replacement
     return (batch for _ in range(epochs) for batch in draw(n, B, rng, parts))
@@ -176,26 +206,3 @@ def _without_replacement(n, B, rng, parts):
     order = rng.permutation(n)
     for k in range(parts):
         yield order[k * B : (k + 1) * B]
-
-
-def _count(name, value):
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        count = index(value)
-    except TypeError:
-        raise TypeError(f"{name}: expected a whole number; got {value!r}") from None
-    if count < 1:
-        raise ValueError(f"{name}: expected at least 1; got {count}")
-    return count
-
-
-def _data_set(name, x, target, x_test, target_test, classes, licence, description):
-    as_x, as_target = (lambda a: np.array(a, dtype=np.float32)), (lambda a: np.array(a, dtype=np.int64))
-    return DataSet(name, as_x(x), as_target(target), as_x(x_test), as_target(target_test), tuple(classes), description, licence)
-
-
-def _real(name, value, high=inf, low=0.0):
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high or value == inf:
-        raise ValueError(f"{name}: expected a number of at least {low:g}{'' if high == inf else f' and at most {high:g}'}; got {value!r}")
-    return value

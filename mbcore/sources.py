@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .data import _data_set, _real
+from .checking import real
+from .examples import DataSet
 
 MNIST_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 MNIST_HELP = ("nothing is downloaded here; fetch https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz (11 MB) by a "
@@ -128,7 +129,7 @@ def _own(path, x, target, split, standardise):
         raise ValueError(f"path: expected finite numbers, example {row} of {path} has {x[row, column]} in column {column} of x (from 0)")
     classes, target = _classes(path, target)
     if isinstance(split, tuple):
-        split = _kept_for_test(target, _real("test", split[0], 1), np.random.default_rng(split[1]))
+        split = _kept_for_test(target, real("test", split[0], least=0, most=1), np.random.default_rng(split[1]))
     if split.all() or not split.any():
         raise ValueError(f"test: expected some examples to train on and some to test on, got {(~split).sum()} and {split.sum()}")
     if standardise:
@@ -164,3 +165,8 @@ def _kept_for_test(target, share, rng):
         members = rng.permutation(np.flatnonzero(target == k))
         test[members[: round(share * len(members))]] = True
     return test
+
+
+def _data_set(name, x, target, x_test, target_test, classes, licence, description):
+    as_x, as_target = (lambda a: np.array(a, dtype=np.float32)), (lambda a: np.array(a, dtype=np.int64))
+    return DataSet(name, as_x(x), as_target(target), as_x(x_test), as_target(target_test), tuple(classes), description, licence)

@@ -101,13 +101,13 @@ def test_text_is_the_seeds():
 
 
 @pytest.mark.parametrize("call, words", [
-    (lambda: gaussians(noise=1.5), "noise: expected a number of at least 0 and at most 1; got 1.5"),
+    (lambda: gaussians(noise=1.5), "noise: expected a finite number of at least 0 and at most 1, got 1.5"),
     (lambda: gaussians(classes=1), "classes: expected from 2 to i = 20"),
     (lambda: gaussians(classes=21), "classes: expected from 2 to i = 20.*got 21"),
-    (lambda: gaussians(n_train=0), "n_train: expected at least 1; got 0"),
+    (lambda: gaussians(n_train=0), "n_train: expected a whole number of at least 1, got 0"),
     (lambda: gaussians(distance=float("nan")), "distance: expected.*got nan"),
-    (lambda: teacher(classes=1), "classes: expected at least 2; got 1"),
-    (lambda: characters(0), "n: expected at least 1"),
+    (lambda: teacher(classes=1), "classes: expected a whole number of at least 2, got 1"),
+    (lambda: characters(0), "n: expected a whole number of at least 1"),
     (lambda: characters(5, "aa"), "alphabet: expected two or more different characters; got 'aa'"),
     (lambda: characters(5, "ab", [[0.5, 0.6], [0.5, 0.5]]), "transitions: expected 2 rows of 2 probabilities"),
     (lambda: characters(5, "ab", [[1.5, -0.5], [0.5, 0.5]]), "transitions: expected 2 rows"),
