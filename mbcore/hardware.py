@@ -15,7 +15,9 @@ from time import perf_counter, process_time
 import numpy as np
 
 from .backend import array_module, free_memory, one_blas_thread, synchronise, to_gpu
+from .checking import LARGEST, WrongKind, numbers, one_of, real, shown, whole
 from .progress import last
+from .writing import in_place
 
 LEVEL = 0.95            # of every interval here
 RECORDINGS = Path(__file__).parent / "recordings"
@@ -60,10 +62,19 @@ def throughput(step, sizes, budget=2.0, device="cpu", rounds=9):
     later rounds stop when it is spent; what the caller does between two yields does not count. A burst starts with a step that is
     not counted, save where one step fills it.
     A step of another library on a GPU has to wait for its device itself; with device="gpu" CuPy's is waited for.
+    The arguments are checked here, before the first step.
     """
-    if not budget > 0 or not rounds >= 2:
-        raise ValueError(f"budget, rounds: expected seconds above 0 and at least two rounds, got {budget!r} and {rounds!r}")
-    sizes, spent, ran = _rising(sizes), 0.0, 0.0
+    if not callable(step):
+        raise TypeError(f"step: expected a function of the batch size, got {shown(step)}")
+    sizes, rounds = _rising(sizes), whole("rounds", rounds, 2)
+    budget = real("budget", budget, above=0)
+    array_module(device)                # there is such a device
+    return _timing(step, sizes, budget, device, rounds)
+
+
+def _timing(step, sizes, budget, device, rounds):
+    """The generator of `throughput`."""
+    spent, ran = 0.0, 0.0
     took, bursts, quartiles, total = [[] for _ in sizes], [[] for _ in sizes], [()] * len(sizes), len(sizes)
     seconds = budget / (2 * rounds * total)
     for turn in range(rounds):
@@ -84,11 +95,13 @@ def throughput(step, sizes, budget=2.0, device="cpu", rounds=9):
 
 
 def _rising(sizes):
-    sizes = tuple(sizes)
-    whole = all(isinstance(B, (int, np.integer)) and B >= 1 for B in sizes)
-    if not sizes or not whole or any(b <= a for a, b in zip(sizes, sizes[1:])):
-        raise ValueError(f"sizes: expected rising whole numbers of at least 1, got {sizes!r}")
-    return tuple(map(int, sizes))
+    """Batch sizes as a tuple of ints, at least one, each larger than the one before."""
+    if isinstance(sizes, str) or not hasattr(sizes, "__iter__"):
+        raise WrongKind(f"sizes: expected rising whole numbers, got {shown(sizes)}")
+    sizes = tuple(whole("sizes", B) for B in sizes)
+    if not sizes or any(b <= a for a, b in zip(sizes, sizes[1:])):
+        raise ValueError(f"sizes: expected rising whole numbers of at least 1, got {shown(sizes)}")
+    return sizes
 
 
 def _burst(step, B, seconds, device, warm, least):
@@ -107,8 +120,15 @@ def _burst(step, B, seconds, device, warm, least):
 
 
 def stepper(equations, largest, device="cpu", dtype="float32", seed=0, **sizes):
-    """step(B) for `throughput`: one SGD step of these equations on B <= largest random examples, which lie on the device already."""
-    b, rng = _batch(equations), np.random.default_rng(seed)
+    """step(B) for `throughput`: one SGD step of these equations on B random examples, which lie on the device already.
+
+    largest: the most examples that a step can take; step(B) refuses more, since fewer would be stepped on than are counted.
+    sizes: of every index but that of the batch.
+    """
+    b, largest = _batch(equations), whole("largest", largest)
+    if b in sizes:
+        raise ValueError(f"{b}: the steps have the sizes that they are asked for, up to largest; got {b}={shown(sizes[b])}")
+    rng = np.random.default_rng(whole("seed", seed, 0))
     net = equations.compile(device=device, dtype=dtype, **sizes, **{b: largest}).init(rng)
     inputs, axes = {}, {name: i.index(b) if b in i else None for name, i in equations.inputs.items()}
     for name, indices in equations.inputs.items():
@@ -117,23 +137,47 @@ def stepper(equations, largest, device="cpu", dtype="float32", seed=0, **sizes):
         inputs[name] = array_module(device).asarray(drawn)
 
     def step(B):
+        B = _up_to(largest, "B", B)
         front = {name: a if axes[name] is None else a[(slice(None),) * axes[name] + (slice(B),)] for name, a in inputs.items()}
         net.step(1e-3, **front)
     return step
 
 
+def _up_to(largest, name, value):
+    """A whole number from 1 to largest. An int is looked at alone, as this stands inside what is timed."""
+    return value if type(value) is int and 0 < value <= largest else whole(name, value, 1, largest)
+
+
 def _batch(equations):
-    if equations.graph.batch is None:
+    """The letter of the batch index."""
+    graph = getattr(equations, "graph", None)
+    if graph is None:
+        raise TypeError(f"equations: expected mb.equations(...), got {shown(equations)}")
+    if graph.batch is None:
         raise ValueError('equations: expected equations with a batch index; add it by with_index("b")')
-    return equations.graph.batch
+    return graph.batch
 
 
 def ratio_interval(a, b):
-    """(low, high) for the median of a/b over rounds, at least 95 %, from order statistics: no shape is assumed. Needs 6 rounds."""
+    """(low, high) for the median of a/b over rounds, at least 95 %, from order statistics: no shape is assumed.
+
+    a, b: positive numbers [round], a pair for each round. Below 6 rounds nothing can be said: (0, inf).
+    """
     from scipy.special import bdtr    # SciPy brings a BLAS of its own, and takes long to import
-    r = np.sort(np.asarray(a, float) / np.asarray(b, float))
+    a, b = (_positive(name, values) for name, values in (("a", a), ("b", b)))
+    if len(a) != len(b):
+        raise ValueError(f"a, b: expected a number of each for every round, got {len(a)} and {len(b)}")
+    r = np.sort(a / b)
     k = int((bdtr(np.arange(len(r)), len(r), 0.5) <= (1 - LEVEL) / 2).sum())
     return (float(r[k - 1]), float(r[-k])) if k else (0.0, float("inf"))
+
+
+def _positive(name, values):
+    """The values as an array of positive numbers along one axis."""
+    values = numbers(name, values, ndim=1)
+    if not (values > 0).all():
+        raise ValueError(f"{name}: expected numbers above 0, got {values.min():g}")
+    return values
 
 
 @dataclass(frozen=True)
@@ -149,17 +193,23 @@ class Line:
 
 
 def fit(B, seconds):
-    """Least squares of relative errors, sum ((t0 + B t1 - t) / t)^2, at 3 batch sizes or more; intervals by Student's t,
-    for the knee by Fieller's theorem (no upper end where t1 may be 0)."""
+    """The Line t0 + B t1 through these times: least squares of relative errors, sum ((t0 + B t1 - t) / t)^2.
+
+    B: 3 batch sizes or more, of at least 1. seconds: as many times, above 0. Intervals by Student's t, for the knee by Fieller's
+    theorem (no upper end where t1 may be 0).
+    """
     from scipy.special import stdtrit    # SciPy brings a BLAS of its own, and takes long to import
-    B, t = np.asarray(B, float), np.asarray(seconds, float)
-    if B.shape != t.shape or B.ndim != 1 or len(np.unique(B)) < 3 or not (t > 0).all():
+    B, t = _positive("B", B), _positive("seconds", seconds)
+    if B.shape != t.shape or len(np.unique(B)) < 3 or B.min() < 1:
         raise ValueError(f"B, seconds: expected at least 3 different batch sizes and as many positive times, got {B} and {t}")
-    A = np.stack([1 / t, B / t], axis=1)
-    t0, t1 = np.linalg.lstsq(A, np.ones(len(t)), rcond=None)[0]
-    V = np.linalg.inv(A.T @ A) * float(((A @ (t0, t1) - 1) ** 2).sum()) / (len(t) - 2)
+    largest = B.max()                   # B is counted in it, or 10^12 bytes beside 1 would drown t0 in rounding
+    A = np.stack([1 / t, B / largest / t], axis=1)
+    found = np.linalg.lstsq(A, np.ones(len(t)), rcond=None)[0]
+    V = np.linalg.inv(A.T @ A) * float(((A @ found - 1) ** 2).sum()) / (len(t) - 2)
+    unit = np.array([1.0, largest])
+    (t0, t1), V = (found / unit).tolist(), V / np.outer(unit, unit)
     q = float(stdtrit(len(t) - 2, (1 + LEVEL) / 2))
-    t0, t1, e0, e1 = float(t0), float(t1), q * float(V[0, 0]) ** 0.5, q * float(V[1, 1]) ** 0.5
+    e0, e1 = (q * float(V[k, k]) ** 0.5 for k in (0, 1))
     knee = max(t0, 0.0) / t1 if t1 > 0 else float("inf")
     return Line(t0, t1, (t0 - e0, t0 + e0), (t1 - e1, t1 + e1), knee, fieller(t0, t1, q * q * V))
 
@@ -178,14 +228,30 @@ def fieller(t0, t1, V):
 
 def largest_batch(equations, free=None, device="cpu", dtype="float32", **sizes):
     """The largest batch whose program fits into `free` bytes (default: what the device has free now); 0 when not even one
-    example does. Nothing is allocated. From B = 2 on the bytes are a + B c, as every array has the batch index once or not at all."""
-    b, free = _batch(equations), free_memory(device) if free is None else free
-    one, two, three = (equations.nbytes(dtype, **sizes, **{b: B}) for B in (1, 2, 3))
-    return 2 + (free - two) // (three - two) if two <= free else int(one <= free)
+    example does. Nothing is allocated. The bytes grow with B, not always as a line: so B is searched, by halving."""
+    b, device = _batch(equations), one_of("device", device, ("cpu", "gpu"))
+    free = free_memory(device) if free is None else whole("free", free, 0)
+    if b in sizes:
+        raise ValueError(f"{b}: its largest size is what is looked for; got {b}={shown(sizes[b])}")
+    return last_that(lambda B: equations.nbytes(dtype, **sizes, **{b: B}) <= free)
+
+
+def last_that(holds):
+    """The largest whole number n for which holds(n), 0 where not even holds(1); holds is True up to some n and False beyond."""
+    low, high = 0, 1
+    while high < LARGEST and holds(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low
 
 
 def peak_bytes(call, device="cpu"):
     """The most bytes that call() holds at once, on top of what was there: of NumPy and Python (cpu), of CuPy's pool (gpu)."""
+    if not callable(call):
+        raise TypeError(f"call: expected a function without arguments, got {shown(call)}")
+    array_module(device)                # there is such a device
     if device == "gpu":
         pool = array_module("gpu").get_default_memory_pool()
         pool.free_all_blocks()
@@ -209,15 +275,25 @@ def peak_bytes(call, device="cpu"):
 
 
 def copier(largest, device="cpu"):
-    """copy(n) for `throughput`: bring n <= largest bytes to the device; on the CPU, copy them to another place in memory."""
+    """copy(n) for `throughput`: bring n bytes to the device; on the CPU, copy them to another place in memory.
+
+    largest: the most bytes that a copy can take; copy(n) refuses more.
+    """
+    largest = whole("largest", largest)
+    array_module(device)                # there is such a device
     host, out = np.ones(largest, np.uint8), np.ones(largest, np.uint8)
     if device == "gpu":
-        return lambda n: to_gpu(host[:n])
-    return lambda n: np.copyto(out[:n], host[:n])
+        return lambda n: to_gpu(host[:_up_to(largest, "n", n)])
+
+    def copy(n):
+        n = _up_to(largest, "n", n)
+        np.copyto(out[:n], host[:n])
+    return copy
 
 
 def transfer(nbytes, device="cpu", budget=0.2):
     """Throughput of bringing nbytes from host memory to the device, or of a plain copy on the CPU; per_second is in bytes."""
+    nbytes, budget = whole("nbytes", nbytes), real("budget", budget, above=0)
     return last(throughput(copier(nbytes, device), (nbytes,), budget, device))
 
 
@@ -234,21 +310,48 @@ class Recording:
 
 
 def record(name, machine, date, **measured):
-    """Write Throughputs as the recording `name`; returns the path."""
-    RECORDINGS.mkdir(exist_ok=True)
+    """Write Throughputs as the recording `name`, put in place whole; returns the path. machine, date: as they are to be shown."""
+    path = _recording_path(name)
+    for argument, text in (("machine", machine), ("date", date)):
+        if not isinstance(text, str) or not text.strip():
+            raise ValueError(f"{argument}: expected a text, since it is shown wherever the numbers are; got {shown(text)}")
+    for key, found in measured.items():
+        if not isinstance(found, Throughput):
+            raise TypeError(f"{key}: expected a Throughput, got {shown(found)}")
     rows = {key: {"sizes": t.sizes, "bursts": t.bursts, "quartiles": t.quartiles, "own": t.own} for key, t in measured.items()}
-    path = RECORDINGS / f"{name}.json"
-    path.write_text(json.dumps({"machine": machine, "date": date, "measured": rows}), encoding="utf-8")
+    RECORDINGS.mkdir(exist_ok=True)
+    with in_place(path) as file:
+        file.write(json.dumps({"machine": machine, "date": date, "measured": rows}, allow_nan=False).encode())
     return path
 
 
 def recording(name):
-    """The Recording of that name, or None: then there is no recording, and whoever shows it has to say so."""
-    path = RECORDINGS / f"{name}.json"
+    """The Recording of that name, or None: then there is no recording, and whoever shows it has to say so.
+
+    ValueError, which names the file, where it is damaged.
+    """
+    path = _recording_path(name)
     if not path.is_file():
         return None
-    found, deep = json.loads(path.read_text(encoding="utf-8")), lambda rows: tuple(map(tuple, rows))
-    if not found.get("machine") or not found.get("date"):
-        raise ValueError(f"{path.name}: expected the machine and the date, got {found.get('machine')!r} and {found.get('date')!r}")
-    back = lambda t: Throughput(tuple(t["sizes"]), deep(t["bursts"]), deep(t["quartiles"]), t["own"])
-    return Recording(found["machine"], found["date"], {key: back(t) for key, t in found["measured"].items()})
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not found.get("machine") or not found.get("date"):
+            raise ValueError(f"expected the machine and the date, got {found.get('machine')!r} and {found.get('date')!r}")
+        return Recording(found["machine"], found["date"], {key: _throughput(row) for key, row in found["measured"].items()})
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path.name}: {error if isinstance(error, ValueError) else f'damaged, {error!r}'}") from None
+
+
+def _recording_path(name):
+    if not isinstance(name, str) or not name.strip(".") or Path(name).name != name:
+        raise ValueError(f"name: expected a file's name without a folder, got {shown(name)}")
+    return RECORDINGS / f"{name}.json"
+
+
+def _throughput(row):
+    """A Throughput as it was recorded; ValueError for what no machine can have done."""
+    sizes, bursts = _rising(row["sizes"]), tuple(tuple(_positive("bursts", b).tolist()) for b in row["bursts"])
+    quartiles = tuple(tuple(_positive("quartiles", q).tolist()) for q in row["quartiles"])
+    if not len(sizes) == len(bursts) == len(quartiles) or not all(bursts) or any(len(q) != 2 for q in quartiles):
+        raise ValueError(f"expected times and two quartiles for each of {len(sizes)} sizes")
+    return Throughput(sizes, bursts, quartiles, real("own", row["own"], 0, 1))

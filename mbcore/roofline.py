@@ -11,10 +11,11 @@ from math import prod
 import numpy as np
 
 from .backend import array_module
+from .checking import real, shown, whole
 from .derivatives import Accumulate, backward
 from .graph import Contraction
 from .hardware import throughput
-from .intake import checked_sizes
+from .intake import checked_sizes, float_dtype
 from .progress import last
 
 
@@ -46,7 +47,8 @@ class Work:
 
 def peak(device="cpu", n=1024, copied=2**26, budget=0.4):
     """Measure both roofs: a product of n x n matrices, 2 n^3 operations, and a copy of `copied` bytes, which moves twice that."""
-    xp = array_module(device)
+    xp, n, copied = array_module(device), whole("n", n), whole("copied", copied, 4)
+    budget = real("budget", budget, above=0)
     a, c = xp.asarray(np.ones((n, n), np.float32)), xp.asarray(np.ones((n, n), np.float32))
     source, target = (xp.asarray(np.ones(copied // 4, np.float32)) for _ in range(2))
     product = last(throughput(lambda _: xp.matmul(a, a, out=c), (n,), budget / 2, device))
@@ -57,8 +59,10 @@ def peak(device="cpu", n=1024, copied=2**26, budget=0.4):
 def work(equations, dtype="float32", **sizes):
     """Count `Work` of one SGD step from its graph. In a product summed over an index, 2 operations for each place; elsewhere 1
     for each number that is computed (a sigmoid counts 1 as well, which makes the element-wise part a lower bound)."""
-    graph = equations.graph
-    count = _Count(graph, checked_sizes(graph, sizes), np.dtype(dtype).itemsize)
+    graph = getattr(equations, "graph", None)
+    if graph is None or "L" not in graph.shapes:
+        raise TypeError(f"equations: expected mb.equations(...) that compute L, got {shown(equations)}")
+    count = _Count(graph, checked_sizes(graph, sizes), float_dtype(dtype).itemsize)
     for node in graph.nodes:
         if isinstance(node, Contraction):
             for k, term in enumerate(node.terms):

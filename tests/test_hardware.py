@@ -1,5 +1,6 @@
 """What the machine does: measured on a clock that the test moves, counted against PyTorch, fitted against SciPy."""
 
+import json
 import time
 import types
 
@@ -77,11 +78,18 @@ def test_a_change_of_speed_meets_all_sizes(monkeypatch):
     assert hardware.ratio_interval(each[:, 1], each[:, 0]) == pytest.approx((2e-3 / 1.01e-3,) * 2)
 
 
-@pytest.mark.parametrize("sizes, options, name", [((), {}, "sizes"), ((2, 1), {}, "sizes"), ((1.5,), {}, "sizes"), ((0, 1), {}, "sizes"),
+@pytest.mark.parametrize("sizes, options, name", [((), {}, "sizes"), ((2, 1), {}, "sizes"), ((1.5,), {}, "sizes"), ((0, 1), {}, "sizes"), ((1, 1), {}, "sizes"), ("12", {}, "sizes"), (3, {}, "sizes"),
+                                                  ((True,), {}, "sizes"), ((1,), {"budget": np.nan}, "budget"), ((1,), {"budget": np.inf}, "budget"),
+                                                  ((1,), {"budget": "1"}, "budget"), ((1,), {"rounds": 2.5}, "rounds"), ((1,), {"device": "tpu"}, "device"),
                                                   ((1,), {"budget": 0}, "budget"), ((1,), {"rounds": 1}, "rounds")])
 def test_throughput_refuses_by_name(sizes, options, name):
     with pytest.raises(ValueError, match=f"{name}.*expected"):
-        next(hardware.throughput(lambda B: None, sizes, **options))
+        hardware.throughput(lambda B: pytest.fail("a step ran"), sizes, **options)
+
+
+def test_what_is_no_step_is_refused():
+    with pytest.raises(TypeError, match="step: expected a function"):
+        hardware.throughput(3, (1,))
 
 
 def test_any_callable_is_timed():
@@ -137,9 +145,23 @@ def test_a_line_without_slope_has_no_knee():
 
 
 def test_fit_refuses_by_name():
-    for B, t in (((1, 2), (1, 2)), ((1, 2, 2), (1, 2, 2)), ((1, 2, 3), (1, 2, 0)), ((1, 2, 3), (1, 2))):
+    for B, t in (((1, 2), (1, 2)), ((1, 2, 2), (1, 2, 2)), ((1, 2, 3), (1, 2)), ((0.5, 2, 3), (1, 2, 3))):
         with pytest.raises(ValueError, match="B, seconds: expected at least 3"):
             hardware.fit(B, t)
+    for t in ((1, 2, 0), (1, -2, 3), (1, np.nan, 2), (1, np.inf, 2), "abc", (1, 2, None), np.ma.array([1, 2, 3], mask=[0, 0, 1])):
+        with pytest.raises(ValueError, match="^seconds: expected"):
+            hardware.fit((1, 2, 3), t)
+    for B in ((1, 2, np.nan), (1, 2, -3), ("1", "2", "3"), ((1, 2, 3),)):
+        with pytest.raises(ValueError, match="^B: expected"):
+            hardware.fit(B, (1, 2, 3))
+
+
+@pytest.mark.parametrize("scale", [1, 2**20, 2**40, 2**60])
+def test_a_line_over_bytes_keeps_its_start(scale):
+    """t0 and t1 of an exact line, whatever B is counted in: least squares cut off small singular values."""
+    B = scale * np.array([1.0, 2, 5, 9])
+    line = hardware.fit(B, 3e-4 + B * 1e-5 / scale)
+    assert (line.t0, line.t1 * scale, line.knee / scale) == pytest.approx((3e-4, 1e-5, 30), rel=1e-9)
 
 
 # ---------------------------------------------------------------- memory
@@ -154,6 +176,32 @@ def test_largest_batch_is_the_last_that_fits(model, sizes, free):
     B = hardware.largest_batch(batch, free, **sizes)
     assert B == 0 or batch.nbytes(b=B, **sizes) <= free
     assert batch.nbytes(b=B + 1, **sizes) > free
+
+
+class Bytes:
+    """Equations whose program of B examples takes so many bytes."""
+
+    def __init__(self, bytes_of):
+        self.bytes_of, self.graph = bytes_of, types.SimpleNamespace(batch="b")
+
+    def nbytes(self, dtype, b):
+        return self.bytes_of(b)
+
+
+@pytest.mark.parametrize("bytes_of", [lambda B: 40 * B, lambda B: 100 * B if B < 7 else 700 + 3 * B, lambda B: B * B, lambda B: 8 * max(B, 50)])
+def test_the_largest_batch_is_searched_where_bytes_are_no_line(bytes_of):
+    for free in (0, 1, 7, 399, 400, 401, 720, 721, 12345):
+        by_counting = max((B for B in range(5000) if B and bytes_of(B) <= free), default=0)
+        assert hardware.largest_batch(Bytes(bytes_of), free) == by_counting
+
+
+def test_largest_batch_refuses_by_name():
+    batch = MLP.with_index("b")
+    for options, named in ((dict(free=-1), "free"), (dict(free=1.5), "free"), (dict(b=3), "b"), (dict(dtype="int8"), "dtype"), (dict(device="tpu"), "device")):
+        with pytest.raises(ValueError, match=f"^{named}: "):
+            hardware.largest_batch(batch, **{**SIZES, **options})
+    with pytest.raises(TypeError, match="equations: expected mb.equations"):
+        hardware.largest_batch("L = x", 10)
 
 
 def test_nothing_fits_and_nothing_is_allocated():
@@ -190,6 +238,32 @@ def test_a_stepper_steps(monkeypatch):
     assert seen[-1] == {"x": (2, 5, 12), "target": (2, 5)}
     with pytest.raises(ValueError, match="equations: expected equations with a batch index"):
         hardware.stepper(MLP, 8, **SIZES)
+
+
+@pytest.mark.parametrize("B", [9, 1024, 0, -1, 2.5, None, "3", True])
+def test_a_stepper_steps_on_as_many_as_are_counted(B):
+    """stepper(eq, 8)(1024) stepped on 8, and 1024 were counted."""
+    step, copy = hardware.stepper(MLP.with_index("b"), 8, **SIZES), hardware.copier(8)
+    for call, named in ((step, "B"), (copy, "n")):
+        with pytest.raises(ValueError, match=f"^{named}: expected a whole number of at least 1 and at most 8, got"):
+            call(B)
+        call(np.int64(8))
+    with pytest.raises(ValueError, match="at most 8, got 1024"):
+        list(hardware.throughput(step, (8, 1024), 0.05))
+
+
+@pytest.mark.parametrize("call, named", [
+    (lambda: hardware.stepper(MLP.with_index("b"), 0, **SIZES), "largest"), (lambda: hardware.stepper(MLP.with_index("b"), 8, b=8, **SIZES), "b"),
+    (lambda: hardware.stepper(MLP.with_index("b"), 8, seed=-1, **SIZES), "seed"), (lambda: hardware.copier(2.5), "largest"),
+    (lambda: hardware.transfer(0), "nbytes"), (lambda: hardware.transfer(8, budget=0), "budget"), (lambda: hardware.transfer(8, "tpu"), "device"),
+    (lambda: roofline.peak(n=0), "n"), (lambda: roofline.peak(copied=3), "copied"), (lambda: roofline.peak(budget=np.nan), "budget"),
+    (lambda: roofline.work(MLP.with_index("b"), "int32", b=2, **SIZES), "dtype"), (lambda: roofline.work("L = x"), "equations"),
+    (lambda: hardware.ratio_interval([1, 2], [1, 2, 3]), "a, b"), (lambda: hardware.ratio_interval([1, 0], [1, 2]), "a"),
+    (lambda: hardware.ratio_interval([1, 2], [1, np.nan]), "b"), (lambda: hardware.peak_bytes(3), "call"), (lambda: hardware.peak_bytes(int, "tpu"), "device"),
+])
+def test_what_makes_no_sense_is_refused_by_name(call, named):
+    with pytest.raises((TypeError, ValueError), match=f"^{named}: "):
+        call()
 
 
 def test_transfer_counts_bytes():
@@ -243,8 +317,30 @@ def test_a_recording_comes_back(monkeypatch, tmp_path):
     assert hardware.recording("x") == hardware.Recording("one GPU", "2026-01-02", {"gpu": measured})
 
 
-def test_a_recording_without_machine_or_date_is_refused(monkeypatch, tmp_path):
+@pytest.mark.parametrize("name, machine, date, named", [("x", "", "2026", "machine"), ("x", "one", " ", "date"), ("x", None, "2026", "machine"),
+                                                        ("a/b", "one", "2026", "name"), ("..", "one", "2026", "name"), (3, "one", "2026", "name")])
+def test_a_recording_of_nothing_in_particular_is_refused(monkeypatch, tmp_path, name, machine, date, named):
     monkeypatch.setattr(hardware, "RECORDINGS", tmp_path)
-    hardware.record("x", "", "2026-01-02")
-    with pytest.raises(ValueError, match="x.json: expected the machine and the date"):
+    with pytest.raises(ValueError, match=f"^{named}: expected"):
+        hardware.record(name, machine, date)
+    with pytest.raises(TypeError, match="gpu: expected a Throughput"):
+        hardware.record("x", "one", "2026", gpu=[1.0])
+    assert not list(tmp_path.iterdir())
+
+
+GOOD = {"sizes": [1, 2], "bursts": [[0.1], [0.2, 0.3]], "quartiles": [[0.1, 0.2], [0.2, 0.3]], "own": 1}
+
+
+@pytest.mark.parametrize("text", [
+    "", "[]", "{", "null", '{"machine": "", "date": "2026", "measured": {}}', '{"machine": "one", "date": "2026"}',
+    *[json.dumps({"machine": "one", "date": "2026", "measured": {"gpu": {**GOOD, **bad}}}) for bad in (
+        {"sizes": [2, 1]}, {"sizes": [1]}, {"bursts": [[0.1], []]}, {"bursts": [[0.1], [-1]]}, {"bursts": [[0.1], [float("nan")]]}, {"own": 2},
+        {"quartiles": [[0.1], [0.2]]}, {"sizes": [1, 2.5]}, {"bursts": 3})],
+])
+def test_a_damaged_recording_is_refused_by_name(monkeypatch, tmp_path, text):
+    monkeypatch.setattr(hardware, "RECORDINGS", tmp_path)
+    (tmp_path / "x.json").write_text(json.dumps({"machine": "one", "date": "2026", "measured": {"gpu": GOOD}}))
+    assert hardware.recording("x").measured["gpu"].sizes == (1, 2)
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(ValueError, match="^x.json: "):
         hardware.recording("x")
