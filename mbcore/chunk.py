@@ -24,7 +24,7 @@ def trained(setting, tasks, call=None):
 def training_chunk(setting, tasks):
     """Yield (fraction, None) at each look, at the end (1.0, the outcomes)."""
     total, seconds, team, records = setting.budget(tasks[0].B), 0.0, _Team(setting, tasks).init(), {task: [] for task in tasks}
-    marks = _marks(setting, total)
+    marks = setting.marks(tasks[0].B)
     for before, after in zip([0, *marks], marks):
         with one_blas_thread(), np.errstate(all="ignore"):          # a run that diverges is told by its outcome
             start = time.perf_counter()
@@ -101,15 +101,9 @@ def compiled(setting, B, **replicas):
     return model.compile(dtype=setting.dtype, b=B, **replicas, **dict(setting.sizes))
 
 
-def _marks(setting, total):
-    """The steps at which we look: 0, some between, and the last."""
-    marks = np.geomspace(1, total, setting.looks) if setting.spacing == "log" else np.linspace(0, total, setting.looks + 1)
-    return sorted({0, total, *marks.round().astype(int).tolist()})
-
-
 def _ended(setting, loss, error):
     """Whether a replica needs no more training."""
-    return not math.isfinite(loss) or setting.target is not None and (loss if setting.measure == "loss" else error) <= setting.target
+    return not math.isfinite(loss) or setting.reached(loss, error)
 
 
 def _outcome(setting, task, looks, loss, error, seconds):
@@ -120,7 +114,5 @@ def _outcome(setting, task, looks, loss, error, seconds):
     if not reached:
         wild = end < len(loss) or loss[-1] > 10 * loss[0]
         return Outcome(task, "diverged" if wild else "not reached", None, None, None, *record)
-    measured, before = loss if setting.measure == "loss" else error, max(end - 1, 0)
-    share = (measured[before] - setting.target) / (measured[before] - measured[end]) if end else 0.0
-    steps, seconds = (float(values[before] + share * (values[end] - values[before])) for values in (looks, seconds))
+    steps, seconds = (setting.crossing(values[:end + 1], *record[1:]) for values in (looks, seconds))
     return Outcome(task, "reached", steps, steps * task.B, seconds, *record)

@@ -14,7 +14,7 @@ MEAN_IN = ("parameters", "loss", "update")
 
 def float_dtype(dtype):
     try:
-        found = np.dtype(dtype)
+        found = None if dtype is None else np.dtype(dtype)      # NumPy takes None for float64
     except TypeError:
         found = None
     if found not in (np.float32, np.float64):

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass, field
-from numbers import Integral, Real
 
 import numpy as np
 
 from . import data as sources
 from . import optim, schedule
+from .checking import WrongKind, one_of, real, shown, whole
 from .equations import equations
+from .intake import float_dtype
 
 DATA = {"digits": sources.digits, "gaussians": sources.gaussians, "teacher": sources.teacher}
+MOST = 10**12           # steps, passes, looks: enough for every run that ends
 RULES = {"sgd": optim.SGD, "momentum": optim.Momentum, "adam": optim.Adam, "lars": optim.LARS}
 
 
@@ -43,9 +46,9 @@ class Task:
     seed: int = 0
 
     def __post_init__(self):
-        object.__setattr__(self, "B", count("B", self.B))
+        object.__setattr__(self, "B", whole("B", self.B))
         object.__setattr__(self, "lr", real("lr", self.lr, above=0))
-        object.__setattr__(self, "seed", count("seed", self.seed, least=0))
+        object.__setattr__(self, "seed", whole("seed", self.seed, 0))
 
 
 @dataclass(frozen=True)
@@ -75,30 +78,51 @@ class Setting:
     def __post_init__(self):
         own = functools.partial(object.__setattr__, self)
         own("equations", str(equations(str(self.equations))))
-        own("sizes", _frozen(dict(self.sizes)))
-        if {"b", "r"} & dict(self.sizes).keys():
-            raise ValueError(f"sizes: expected no b and no r, which the tasks decide, got {dict(self.sizes)}")
-        own("epochs", real("epochs", self.epochs))
-        own("steps", count("steps", self.steps, least=0))
-        own("looks", count("looks", self.looks))
+        own("sizes", _sizes(self.sizes))
+        own("epochs", real("epochs", self.epochs, least=0, most=MOST))
+        own("steps", whole("steps", self.steps, 0, MOST))
+        own("looks", whole("looks", self.looks, 1, MOST))
         if not self.epochs and not self.steps:
             raise ValueError("epochs: expected a number above 0 where steps is 0, got 0 for both")
         if self.target is not None:
-            own("target", real("target", self.target))
-        _one_of("measure", self.measure, ("loss", "test_error"))
-        _one_of("spacing", self.spacing, ("log", "even"))
+            own("target", real("target", self.target, least=0))
+        one_of("measure", self.measure, ("loss", "test_error"))
+        one_of("spacing", self.spacing, ("log", "even"))
+        own("dtype", float_dtype(self.dtype).name)
         own("data", _described("data", self.data, DATA))
         own("rule", None if self.rule is None else _described("rule", self.rule, RULES))
         own("schedule", None if self.schedule is None else _described("schedule", self.schedule, SCHEDULES))
 
     @property
     def key(self):
+        """All fields as JSON: what decides a result, save the numbers of the data (`data_hash`) and this package's version."""
         return json.dumps(asdict(self), sort_keys=True)
 
     def budget(self, B):
         """Steps after which a run with batches of B ends at the latest."""
         n = len(data_of(self.data).x_train)
         return max(self.steps, math.ceil(self.epochs * n / B))
+
+    def marks(self, B):
+        """The steps at which a run with batches of B is looked at, rising: 0, some between, and the last."""
+        total = self.budget(B)
+        marks = np.geomspace(1, total, self.looks) if self.spacing == "log" else np.linspace(0, total, self.looks + 1)
+        return sorted({0, total, *marks.round().astype(int).tolist()})
+
+    def reached(self, loss, test_error):
+        """Whether a run that was seen so needs no more training, its target being reached."""
+        return self.target is not None and (loss if self.measure == "loss" else test_error) <= self.target
+
+    def crossing(self, values, loss, test_error):
+        """What `values` came to when the measure fell to the target; a straight line between the last two looks."""
+        measured = loss if self.measure == "loss" else test_error
+        if len(measured) == 1:                      # before the first step
+            return float(values[0])
+        share = (measured[-2] - self.target) / (measured[-2] - measured[-1])
+        return float(values[-2] + share * (values[-1] - values[-2]))
+
+
+STATUSES = ("reached", "not reached", "diverged")
 
 
 @dataclass(frozen=True)
@@ -127,7 +151,17 @@ class Outcome:
 
 @functools.lru_cache(maxsize=4)
 def data_of(description):
+    """The data set of a description (name, pairs)."""
     return made("data", DATA, description)
+
+
+def data_hash(description):
+    """A text that is another one as soon as one number of the data set is."""
+    data, found = data_of(description), hashlib.sha256()
+    for array in (data.x_train, data.target_train, data.x_test, data.target_test):
+        found.update(f"{array.dtype} {array.shape}".encode())
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
 
 
 def made(argument, table, description, *args):
@@ -135,6 +169,8 @@ def made(argument, table, description, *args):
     name, keywords = _described(argument, description, table)
     try:
         return table[name](*args, **dict(keywords))
+    except WrongKind:
+        raise
     except TypeError as error:                                      # a keyword that it does not have
         raise TypeError(f"{argument}: {error}") from None
 
@@ -143,33 +179,39 @@ def _described(argument, description, table):
     """(name, sorted pairs) of a name or (name, keywords)."""
     pair = (description, {}) if isinstance(description, str) else description
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-        raise ValueError(f"{argument}: expected a name or (name, {{keyword: value}}), got {description!r}")
-    _one_of(argument, pair[0], table)
-    return pair[0], _frozen(dict(pair[1]))
+        raise ValueError(f"{argument}: expected a name or (name, {{keyword: value}}), got {shown(description)}")
+    one_of(argument, pair[0], table)
+    try:
+        keywords = dict(pair[1])
+    except (TypeError, ValueError):
+        raise WrongKind(f"{argument}: expected (name, {{keyword: value}}), got {shown(description)}") from None
+    return pair[0], _frozen(argument, keywords)
 
 
-def _frozen(value):
-    """Dictionaries as sorted pairs, lists as tuples, all the way down; NumPy's numbers as Python's."""
+def _sizes(sizes):
+    """Sizes as sorted pairs of a letter and a whole number."""
+    try:
+        found = dict(sizes)
+    except (TypeError, ValueError):
+        raise WrongKind(f"sizes: expected {{index: size}}, got {shown(sizes)}") from None
+    if {"b", "r"} & found.keys():
+        raise ValueError(f"sizes: expected no b and no r, which the tasks decide, got {shown(found)}")
+    return _frozen("sizes", {letter: whole(f"sizes: {letter}", size) for letter, size in found.items()})
+
+
+def _frozen(argument, value):
+    """Dictionaries as sorted pairs, lists and arrays as tuples, all the way down; NumPy's numbers as Python's."""
     if isinstance(value, dict):
-        return tuple((k, _frozen(value[k])) for k in sorted(value))
+        if not all(isinstance(k, str) for k in value):
+            raise WrongKind(f"{argument}: expected texts as keywords, got {shown(list(value))}")
+        return tuple((k, _frozen(argument, value[k])) for k in sorted(value))
     if isinstance(value, (list, tuple)):
-        return tuple(map(_frozen, value))
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _one_of(name, value, allowed):
-    if not isinstance(value, str) or value not in allowed:
-        raise ValueError(f"{name}: expected {', '.join(allowed)}, got {value!r}")
-
-
-def count(name, value, least=1):
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise ValueError(f"{name}: expected a whole number of at least {least}, got {value!r}")
-    return int(value)
-
-
-def real(name, value, above=None):
-    wrong = isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value)
-    if wrong or (value < 0 if above is None else value <= above):
-        raise ValueError(f"{name}: expected a finite number {'of at least 0' if above is None else f'above {above}'}, got {value!r}")
-    return float(value)
+        return tuple(_frozen(argument, v) for v in value)
+    plain = value.tolist() if isinstance(value, (np.generic, np.ndarray)) else value
+    if isinstance(plain, list):
+        return _frozen(argument, plain)
+    if not isinstance(plain, (str, bool, int, float, type(None))):
+        raise WrongKind(f"{argument}: expected numbers, texts, lists and dictionaries, got {shown(value)}")
+    if isinstance(plain, float) and not math.isfinite(plain):
+        raise ValueError(f"{argument}: expected finite numbers, got {plain}")
+    return plain

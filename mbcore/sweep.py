@@ -7,14 +7,15 @@ are the same, bit for bit on one kind of CPU, whoever computes them: this proces
 from __future__ import annotations
 
 import logging
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import closing
 from uuid import uuid4
 
 from .chunk import compiled, trained, training_chunk
+from .checking import WrongKind, rate, shown, whole
 from .progress import last
 from .results import Results
-from .setting import RULES, Outcome, Setting, Task, count, data_of, factor, made  # noqa: F401  (Outcome: what callers get)
+from .setting import RULES, Outcome, Setting, Task, data_of, factor, made  # noqa: F401  (Outcome: what callers get)
 
 BLINK = 0.2             # seconds after which a sweep that waits for others yields again, so that Stop is heard
 
@@ -34,14 +35,18 @@ def sweeping(setting, tasks, executor=None, results=None, retries=2, chunk=16):
 
     executor: any concurrent.futures.Executor; None computes here. It stays open.
     results: a path. Finished chunks are added to that file (JSON lines); what it holds is not computed again, so a sweep
-        that was stopped or killed goes on where it was. A file of another setting is refused.
+        that was stopped or killed goes on where it was. Refused: a file of another setting, of other data or of an older
+        version, and one that another sweep is writing. A damaged line is a warning, and its task is trained again.
     retries: how often the tasks of a chunk may fail or get lost, for whatever reason, before `Unfinished` is raised, once
         all others are done. Each failure is a warning of the logger "mbcore.sweep". A broken pool is replaced by a new one.
     chunk: how many replicas train together, at most. A generator that is closed cancels what has not begun.
     """
     tasks = _checked(setting, tasks, executor)
-    retries, chunk = count("retries", retries, least=0), count("chunk", chunk)
-    return _sweeping(setting, tasks, executor, Results(results, setting), retries, chunk)
+    retries, chunk = whole("retries", retries, 0), whole("chunk", chunk)
+    found = Results(results, setting)
+    if found.path and not found.writable and not set(tasks) <= found.found.keys():
+        raise PermissionError(f"results: {found.path} may not be written, and not all tasks are in it")
+    return _sweeping(setting, tasks, executor, found, retries, chunk)
 
 
 def sweep(setting, tasks, executor=None, results=None, retries=2, chunk=16):
@@ -51,18 +56,22 @@ def sweep(setting, tasks, executor=None, results=None, retries=2, chunk=16):
 
 def _checked(setting, tasks, executor):
     """The tasks as a tuple; refuses what cannot be trained before anything is."""
-    tasks = tuple(tasks)
     if not isinstance(setting, Setting):
-        raise TypeError(f"setting: expected a Setting, got {setting!r}")
+        raise WrongKind(f"setting: expected a Setting, got {shown(setting)}")
+    if isinstance(tasks, Task) or not hasattr(tasks, "__iter__"):
+        raise WrongKind(f"tasks: expected a list of Tasks, got {shown(tasks)}")
+    tasks = tuple(tasks)
     if not tasks:
         raise ValueError("tasks: expected at least one, got none")
     for task in tasks:
         if not isinstance(task, Task):
-            raise TypeError(f"tasks: expected Tasks, got {task!r}")
+            raise WrongKind(f"tasks: expected Tasks, got {shown(task)}")
+        rate(task.lr, dtype=setting.dtype)
     if len(set(tasks)) < len(tasks):
         raise ValueError(f"tasks: expected each once, got twice {names({t for t in tasks if tasks.count(t) > 1})}")
-    if executor is not None and not callable(getattr(executor, "submit", None)):
-        raise TypeError(f"executor: expected a concurrent.futures.Executor or None, got {executor!r}")
+    if executor is not None and not isinstance(executor, Executor):
+        advice = "; a Dask client has one: client.get_executor()" if hasattr(executor, "get_executor") else ""
+        raise WrongKind(f"executor: expected a concurrent.futures.Executor or None, got {shown(executor)}{advice}")
     data = data_of(setting.data)
     for B in {task.B for task in tasks}:
         if B > len(data.x_train):
@@ -82,9 +91,9 @@ def _sweeping(setting, tasks, executor, results, retries, chunk):
     done = {task: results.found[task] for task in tasks if task in results.found}
     parts = [left for part in _parts(tasks, chunk) if (left := tuple(t for t in part if t not in done))]
     failures = _Failures(retries)
-    yield len(done) / len(tasks), dict(done)
     working = _here(setting, parts, failures) if executor is None else _there(setting, parts, executor, failures)
-    with closing(working):                                          # whatever happens, what waits is cancelled
+    with closing(results), closing(working):                        # whatever happens, what waits is cancelled
+        yield len(done) / len(tasks), dict(done)
         for found, ahead in working:
             results.add(found)
             done.update((outcome.task, outcome) for outcome in found)
@@ -136,6 +145,8 @@ def _there(setting, parts, executor, failures):
     def submit(part):
         try:
             future = pool.submit(trained, setting, part, uuid4().hex)
+            if not hasattr(future, "add_done_callback"):
+                raise TypeError(f"executor: its submit gave {shown(future)}, and no Future")
         except Exception as error:                                  # a pool that broke or was shut down takes nothing
             future = Future()
             future.set_exception(error)

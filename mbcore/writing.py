@@ -5,6 +5,8 @@
 
 The bytes go into a new file of the same folder, which takes the older one's place at the end, in one step. After an error,
 an interrupt or a full disk the older file is as it was, and the new one is gone.
+
+    lock(file)      # while a file grows line by line: no second process writes it at the same time
 """
 
 from __future__ import annotations
@@ -16,6 +18,16 @@ import stat
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
+from weakref import WeakSet
+
+try:
+    import fcntl
+except ImportError:                         # Windows
+    fcntl = None
+try:
+    import msvcrt
+except ImportError:                         # everywhere else
+    msvcrt = None
 
 
 @contextmanager
@@ -72,3 +84,40 @@ def _settle(folder):
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+FAR = 2**40             # the byte that Windows locks: beyond what is written, so that others may still read
+_locked = WeakSet()     # the files that this process has locked
+
+
+def lock(file):
+    """Lock an open file until it is closed or its process ends, however that comes about. Returns whether the system can.
+
+    BlockingIOError where another opening of the file has the lock, in this process or in another one. Only those who ask for
+    the lock notice it: readers do not. A forked child lets go of it, so it does not outlive its owner in a pool's worker.
+    """
+    try:
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        elif msvcrt:
+            os.lseek(file.fileno(), FAR, os.SEEK_SET)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            return False
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
+            raise BlockingIOError(errno.EAGAIN, "Another process has locked it") from error
+        return False                        # some network disks have no locks
+    _locked.add(file)
+    return True
+
+
+def _let_go():
+    """In a forked child: close what the parent has locked."""
+    for file in list(_locked):
+        with suppress(OSError):
+            file.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)

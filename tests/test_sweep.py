@@ -1,13 +1,16 @@
 """Sweeps: the outcomes against a loop written here; the same from every executor, after failures, kills and restarts."""
 
 import json
+import math
 import multiprocessing
+import multiprocessing.pool
 import os
 import pickle
 import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -15,14 +18,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sweep_worker import MODEL, SETTING, TASKS
+from test_writing import SmallDisk
 from threadpoolctl import threadpool_info
 
 import mbcore as mb
 from mbcore import chunk
+from mbcore import results as results_module
+from mbcore import setting as setting_module
 from mbcore import sweep as module
 from mbcore.data import gaussians
 from mbcore.optim import Momentum
 from mbcore.progress import last
+from mbcore.results import Results
 from mbcore.sweep import Outcome, Setting, Task, Unfinished, sweep, sweeping
 
 EXACT = replace(SETTING, dtype="float64")
@@ -220,6 +227,14 @@ def test_a_chunk_that_fails_twice_is_done_at_the_third_try(here, error, caplog):
     assert len(told) == 2 and all("(B=4, lr=2, seed=0), (B=4, lr=2, seed=1)" in line and "tried again" in line for line in told)
 
 
+def test_an_executor_that_gives_no_future_is_named():
+    class AtOnce(Executor):
+        def submit(self, function, *args):
+            return function(*args)
+    with pytest.raises(Unfinished, match="its submit gave .*, and no Future"):
+        sweep(SETTING, TASKS[:1], AtOnce(), retries=0)
+
+
 def test_exhausted_retries_name_the_tasks_and_keep_the_rest(here, tmp_path):
     class Never(Here):
         def submit(self, function, setting, tasks, *args):
@@ -387,6 +402,218 @@ def test_any_other_file_is_refused_and_left_alone(tmp_path, content):
     assert (tmp_path / "notes").read_bytes() == content
 
 
+def changed(line, **new):
+    """The line with other values; a dictionary is merged into the one that is there."""
+    stored = json.loads(line)
+    for key, value in new.items():
+        stored[key] = {**stored[key], **value} if isinstance(value, dict) else value
+    return json.dumps(stored).encode()
+
+
+DAMAGE = {
+    "status": [{"status": s} for s in ("great", "diverged", "not reached", None, 3, ["reached"])],
+    "steps": [{"steps": s} for s in (math.nan, math.inf, -1, "3", None, True, 0, 1e9)],
+    "examples": [{"examples": e} for e in (math.nan, 0, None, "12")],
+    "seconds": [{"seconds": s} for s in (math.nan, -1, None, "fast")],
+    "looks": [{"looks": k} for k in ([], [0], "012", None, 3, [0.5, 1, 2], [0, 1], [2, 1, 0])],
+    "loss": [{"loss": k} for k in ([], None, "abc", [math.nan] * 3, [1, 2, None])],
+    "test_error": [{"test_error": k} for k in ([], None, [2.0])],
+    "task": [{"task": t} for t in ({"B": 0}, {"B": 4.0}, {"B": "4"}, {"lr": math.nan}, {"lr": -1}, {"seed": -1}, {"seed": None}, {"extra": 1}, {"B": 10**30})],
+    "fields": [{"extra": 1}],
+}
+
+
+@pytest.mark.parametrize("field", DAMAGE)
+def test_what_no_sweep_wrote_is_no_result(full, here, caplog, field):
+    """Each field of one line set to what cannot be: never counted, said by line number, and trained again."""
+    lines = full.read_bytes().splitlines()
+    at = next(k for k, line in enumerate(lines[1:], 1) if json.loads(line)["status"] == "reached" and len(json.loads(line)["looks"]) > 3)
+    lost = Task(**json.loads(lines[at])["task"])
+    for damage in DAMAGE[field]:
+        caplog.clear()
+        full.write_bytes(b"\n".join([*lines[:at], changed(lines[at], **damage), *lines[at + 1:], b""]))
+        found = next(sweeping(SETTING, TASKS, None, full))[1]
+        assert found == {task: outcome for task, outcome in here.items() if task != lost}, damage
+        assert f"line {at + 1} is damaged; its task is trained again" in caplog.text
+
+
+@pytest.mark.parametrize("line", [b"\xff\xfe", b"[" * 100_000, b"null", b'"reached"', b"{", b"", b"\r", b"9" * 5000])
+def test_what_is_no_line_at_all_is_left_out(full, here, caplog, line):
+    lines = full.read_bytes().splitlines()
+    full.write_bytes(b"\n".join([lines[0], line, *lines[1:], b""]))
+    assert next(sweeping(SETTING, TASKS, None, full))[1] == here and "line 2 is damaged" in caplog.text
+
+
+def test_every_record_that_a_sweep_writes_is_taken_back(tmp_path):
+    """Diverged at once and late, reached before the first step, without a target, by the test error."""
+    cubic = "h[j] = W0[j,i] * x[i]\ns[y] = W1[y,j] * h[j]**3\nL = cross_entropy(s[y], target)"
+    for k, change in enumerate([{"equations": cubic}, {"target": 100.0}, {"target": None}, {"measure": "test_error", "target": 0.05, "spacing": "even"}]):
+        setting, tasks = replace(SETTING, **change), [Task(4, lr) for lr in (1e-4, 0.5, 1e3, 1e5)]
+        outcomes = sweep(setting, tasks, results=tmp_path / str(k))
+        assert next(sweeping(setting, tasks, results=tmp_path / str(k))) == (1.0, outcomes)
+
+
+def test_of_two_lines_for_a_task_the_first_counts(full, here, caplog):
+    lines = full.read_bytes().splitlines()
+    full.write_bytes(b"\n".join([*lines, changed(lines[3], seconds=1e9), b""]))
+    assert next(sweeping(SETTING, TASKS, None, full))[1] == here and f"line {len(lines) + 1} repeats a task" in caplog.text
+
+
+OTHERS = {"equations": MODEL.replace("tanh", "relu"), "sizes": {"i": 5, "j": 3, "y": 3}, "data": ("gaussians", {**dict(SETTING.data[1]), "seed": 1}),
+          "epochs": 5, "steps": 21, "target": 0.31, "measure": "test_error", "looks": 39, "spacing": "even", "rule": "sgd",
+          "schedule": "cosine", "dtype": "float64"}
+
+
+@pytest.mark.parametrize("field", OTHERS)
+def test_every_field_of_a_setting_decides(full, field):
+    assert set(OTHERS) == set(SETTING.__dataclass_fields__)
+    with pytest.raises(ValueError, match=f"belongs to another setting, {field} "):
+        sweeping(replace(SETTING, **{field: OTHERS[field]}), TASKS, None, full)
+
+
+@pytest.mark.parametrize("key, value, said", [("sweep", 1, "another version of mbcore .form 1 there"), ("sweep", None, "no file of a sweep"),
+                                              ("data", "0", "other numbers of the data gaussians"), ("data", None, "other numbers")])
+def test_a_file_of_another_version_or_other_numbers_is_refused(full, key, value, said):
+    lines = full.read_bytes().splitlines()
+    before = b"\n".join([changed(lines[0], **{key: value}), *lines[1:], b""])
+    full.write_bytes(before)
+    with pytest.raises(ValueError, match=f"results: .*r.jsonl .*{said}"):
+        sweeping(SETTING, TASKS, None, full)
+    assert full.read_bytes() == before
+
+
+def test_other_numbers_of_the_same_data_are_noticed(full, monkeypatch):
+    other = gaussians(**dict(SETTING.data[1]))
+    monkeypatch.setattr(setting_module, "data_of", lambda description: replace(other, x_test=other.x_test + 1e-6))
+    with pytest.raises(ValueError, match="other numbers of the data gaussians"):
+        sweeping(SETTING, TASKS, None, full)
+
+
+HOLDING = """
+import sys, time
+sys.path.insert(0, {tests!r})
+from sweep_worker import SETTING, TASKS
+from mbcore.sweep import sweeping
+run = sweeping(SETTING, TASKS, None, {path!r}, chunk=4)
+next(outcomes for _, outcomes in run if outcomes)
+print("written", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_file_that_another_process_writes_is_refused_and_left(tmp_path, here):
+    """Once it is killed, the file is taken up."""
+    path = tmp_path / "r.jsonl"
+    script = HOLDING.format(tests=str(Path(__file__).parent), path=str(path))
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as other:
+        try:
+            assert other.stdout.readline() == "written\n"
+            with open(path, "ab") as file:
+                file.write(b'{"task": half')                    # the other one is in the middle of a line
+            before = path.read_bytes()
+            with pytest.raises(ValueError, match="results: .*r.jsonl is being written by another sweep"):
+                sweeping(SETTING, TASKS, None, path)
+            assert path.read_bytes() == before
+        finally:
+            other.kill()
+    assert len(next(sweeping(SETTING, TASKS, None, path, chunk=4))[1]) == 4
+    assert path.read_bytes() == before                          # nothing is cut before something is added
+    assert sweep(SETTING, TASKS, None, path, chunk=4) == here and b"half" not in path.read_bytes()
+
+
+def test_two_sweeps_of_one_process_do_not_share_a_file(tmp_path):
+    path = tmp_path / "r.jsonl"
+    run = sweeping(SETTING, TASKS, None, path, chunk=4)
+    for _ in range(2):                                          # before its start, and after
+        with pytest.raises(ValueError, match="is being written by another sweep"):
+            sweeping(SETTING, TASKS, None, path)
+        next(run)
+    run.close()
+    next(sweeping(SETTING, TASKS, None, path))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_does_not_hold_the_file(tmp_path):
+    """As a worker of a pool that outlives its killed owner."""
+    path, (read, write) = tmp_path / "r.jsonl", os.pipe()
+    script = textwrap.dedent(f"""
+        import os, sys
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from sweep_worker import SETTING
+        from mbcore.results import Results
+        held = Results({str(path)!r}, SETTING)
+        if os.fork():
+            os._exit(0)
+        os.read({read}, 1)
+        """)
+    subprocess.run([sys.executable, "-c", script], pass_fds=(read,), check=True, timeout=60)
+    try:
+        Results(path, SETTING).close()
+    finally:
+        os.write(write, b"x")
+        os.close(read)
+        os.close(write)
+
+
+def test_a_file_that_changed_meanwhile_gets_nothing(full, here):
+    half = full.read_bytes()[:-300]
+    full.write_bytes(half)
+    run = sweeping(SETTING, TASKS, None, full, chunk=4)
+    next(run)
+    with open(full, "ab") as file:
+        file.write(b"of somebody who does not ask for the lock\n")
+    before = full.read_bytes()
+    with pytest.raises(ValueError, match="was changed by another process meanwhile"):
+        last(run)
+    assert full.read_bytes() == before
+
+
+def test_a_full_disk_leaves_the_lines_that_were_there(full, here):
+    """It is full after k bytes, for every k; the sweep says so by name, and goes on once there is space."""
+    whole = full.read_bytes()
+    head, *lines = whole.splitlines(keepends=True)
+    missing = Task(**json.loads(lines[-1])["task"])
+    for kept in (b"", b"".join([head, *lines[:-1]]), b"".join([head, *lines[:-1], b"torn"])):
+        full.write_bytes(kept)
+        for k in range(0, len(whole if not kept else lines[-1]), 1 + 40 * (not kept)):
+            results = Results(full, SETTING)
+            disk = SmallDisk(full, "r+b")
+            disk.seek(len(kept) - 4 * kept.endswith(b"torn"))
+            disk.space = k
+            results._file.close()
+            results._file = disk
+            with pytest.raises(OSError, match="No space left on device.*r.jsonl"):
+                results.add([here[missing]] if kept else here.values())
+            results.close()
+            assert full.read_bytes() == kept.removesuffix(b"torn")
+            full.write_bytes(kept)
+    assert sweep(SETTING, TASKS, None, full, chunk=4) == here
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_file_that_may_not_be_written_can_be_read(full, here):
+    full.chmod(0o400)
+    assert sweep(SETTING, TASKS, None, full) == here
+    with pytest.raises(PermissionError, match="r.jsonl may not be written"):
+        sweeping(SETTING, [*TASKS, Task(8, 0.5)], None, full)
+
+
+def test_a_file_that_cannot_be_opened_for_writing_is_read(full, here, monkeypatch):
+    """The same, where the tests run as root."""
+    def read_only(path, mode, **options):
+        raise PermissionError(13, "Permission denied", str(path))
+    monkeypatch.setattr(results_module, "open", read_only, raising=False)
+    assert sweep(SETTING, TASKS, None, full) == here
+    with pytest.raises(PermissionError, match="r.jsonl may not be written"):
+        sweeping(SETTING, [*TASKS, Task(8, 0.5)], None, full)
+
+
+@pytest.mark.parametrize("path", [3, True, [], b"", ""])
+def test_what_is_no_path_is_refused(path):
+    with pytest.raises(TypeError, match="results: expected the path of a file or None"):
+        sweeping(SETTING, TASKS, None, path)
+
+
 def test_no_folder_for_the_results(tmp_path):
     with pytest.raises(FileNotFoundError, match="results: there is no folder"):
         sweeping(SETTING, TASKS, None, tmp_path / "none" / "r.jsonl")
@@ -412,6 +639,7 @@ def test_outcomes_are_values(here):
 @pytest.mark.parametrize("wrong, said", [
     ({"B": 0}, "B: .* at least 1, got 0"), ({"B": 2.5}, "B: "), ({"B": True}, "B: "),
     ({"lr": float("nan")}, "lr: expected a finite number above 0, got nan"),
+    ({"B": 2**63}, "B: "), ({"B": np.array([8])}, "B: "), ({"B": None}, "B: "), ({"lr": None}, "lr: "), ({"lr": 1j}, "lr: "), ({"lr": True}, "lr: "),
     ({"lr": float("inf")}, "lr: "), ({"lr": 0}, "lr: "), ({"lr": "0.1"}, "lr: "), ({"seed": -1}, "seed: "), ({"seed": 1.0}, "seed: "),
 ])
 def test_wrong_tasks(wrong, said):
@@ -420,7 +648,11 @@ def test_wrong_tasks(wrong, said):
 
 
 @pytest.mark.parametrize("wrong, said", [
-    ({"epochs": 0, "steps": 0}, "epochs: "), ({"epochs": -1}, "epochs: "), ({"steps": 1.5}, "steps: "), ({"looks": 0}, "looks: "),
+    ({"epochs": 0, "steps": 0}, "epochs: "), ({"epochs": -1}, "epochs: "), ({"epochs": 1e300}, "epochs: "), ({"epochs": None}, "epochs: "), ({"steps": 2**62}, "steps: "),
+    ({"dtype": "float16"}, "dtype: "), ({"dtype": None}, "dtype: "), ({"target": -1.0}, "target: "), ({"target": "0.3"}, "target: "), ({"sizes": 3}, "sizes: "),
+    ({"sizes": {"i": 5.0, "j": 4, "y": 3}}, "sizes: i: "), ({"sizes": {1: 2}}, "sizes: "), ({"data": ("gaussians", 3)}, "data: "),
+    ({"data": ("gaussians", {"n_train": math.nan})}, "data: expected finite"), ({"rule": ("momentum", {"beta": print})}, "rule: expected numbers"),
+    ({"data": ("gaussians", {3: 4})}, "data: expected texts"), ({"looks": 10**13}, "looks: "), ({"steps": 1.5}, "steps: "), ({"looks": 0}, "looks: "),
     ({"target": float("nan")}, "target: "), ({"spacing": 3}, "spacing: "),
     ({"measure": "accuracy"}, "measure: expected loss, test_error, got 'accuracy'"),
     ({"data": "mnist"}, "data: expected digits, gaussians, teacher, got 'mnist'"), ({"data": ("digits",)}, "data: "), ({"rule": "sgdm"}, "rule: "),
@@ -437,7 +669,11 @@ def test_wrong_settings(wrong, said):
     (TypeError, "tasks: ", {"tasks": [(8, 0.1, 0)]}),
     (ValueError, "B: expected at most the 120 examples of gaussians, got 121", {"tasks": [Task(121, 0.1)]}),
     (TypeError, "setting: ", {"setting": {}}),
-    (TypeError, "executor: ", {"executor": 2}),
+    (TypeError, "executor: ", {"executor": 2}), (TypeError, "executor: ", {"executor": ProcessPoolExecutor}),
+    (TypeError, "executor: ", {"executor": multiprocessing.pool.Pool}),
+    (TypeError, r"executor: .*client.get_executor\(\)", {"executor": type("Client", (), {"submit": print, "get_executor": print})()}),
+    (TypeError, "tasks: ", {"tasks": 3}), (TypeError, "tasks: ", {"tasks": Task(8, 0.5)}), (TypeError, "tasks: ", {"tasks": None}),
+    (ValueError, "lr: .* that float32 can hold", {"tasks": [Task(8, 1e39)]}),
     (ValueError, "retries: ", {"retries": -1}),
     (ValueError, "chunk: ", {"chunk": 0}),
     (ValueError, "x: expected i=6", {"setting": replace(SETTING, sizes={"i": 6, "j": 4, "y": 3})}),
