@@ -7,6 +7,7 @@ import pytest
 from verdicts import labels, stand
 
 from mbcore import data
+from mbcore.advise import RATIO
 from mbcore.experiments import choosing
 from mbcore.experiments.choosing import SMALL, Config, Result
 from mbcore.experiments.models import MLP
@@ -51,7 +52,7 @@ def test_regret_of_known_steps():
     c = Config(sizes=sizes, trials=3, seeds=3, draws=100)
     steps = np.tile(100 * (1 + B_crit / np.array(sizes))[:, None], (1, 3))
     trials = np.where(np.arange(4)[:, None] == 1, 1.0, np.inf) * np.ones((4, 3))            # all choose 16
-    found = choosing.chosen(c, Result(sizes, steps, trials, np.ones(4), (2 * B_crit,) * 3), knee)
+    found = choosing.chosen(c, Result(sizes, steps, trials, np.ones(4), (B_crit / RATIO[1],) * 3), knee)
     seconds = [100 * (1 + B_crit / B) * (1 + B / knee) for B in sizes]
     assert found.best == 64 and found.tried == (16,) * 3 and found.advised == (64,) * 3    # sqrt(40 * 100) = 63
     np.testing.assert_allclose(found.seconds, seconds)

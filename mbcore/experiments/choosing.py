@@ -6,7 +6,7 @@ to a loss that is much lower. The regret of a choice is how many times longer th
 
     regret(B) = G(B) / min_B' G(B'),    G(B) = exp mean log [ S(B, seed) (t0 + B t1) ],    S at the best learning rate of each seed
 
-Beside it: a blind choice among the same sizes; and the rule of `advise`, sqrt(B_simple/2 t0/t1), after one training. t0 and t1 are fixed,
+Beside it: a blind choice among the same sizes; and the rule of `advise`, sqrt(B_simple t0/t1), after one training. t0 and t1 are fixed,
 no clock is read, so that another machine finds the same. Intervals are percentile bootstraps over trials and seeds, 95 %.
 No published row belongs to this claim. A trial cannot choose a batch larger than its part; where the best is larger, the regret grows,
 though slowly, as steps hardly fall any more there.

@@ -63,6 +63,9 @@ class AdvicePanel(Panel):
 
     def update(self, result):
         task, B, advice = result
+        if advice.why_not is not None:
+            self.words.set_text("no batch size follows")
+            return f"{task}: no batch size follows from this measurement: {advice.why_not}."
         if advice.batch is None:
             said = [] if advice.line is None else [f"one step: {1e6 * advice.line.t0:.0f} µs + B x {1e6 * advice.line.t1:.2g} µs"]
             return f"{task}: measuring … {'; '.join(said)}"
@@ -84,7 +87,9 @@ class AdvicePanel(Panel):
     def reached(self, result):
         task, B, advice = result
         newest = {name: found for (name, _), found in self.measured.items()}
-        return (len(newest) == len(TASKS) and advice.batch == max(found.batch for found in newest.values())
+        if len(newest) < len(TASKS) or None in (advice.batch, *(found.batch for found in newest.values())):
+            return False
+        return (advice.batch == max(found.batch for found in newest.values())
                 and B == max(size for size in SIZES if costs(advice, size)[1] <= TWICE))
 
 

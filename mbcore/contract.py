@@ -1,0 +1,159 @@
+"""What the loss of a PyTorch module has to be: the mean over a batch of each example's own loss, and finite.
+
+Everything that `advise` measures rests on it: the noise scale, the steps that a batch saves, the learning rate that
+belongs to a batch. A loss that divides by B once more, or sums, or lets shapes broadcast, gives a number for each of
+these and no error. So the loss of some scores is compared with the losses of single examples among them. The scores
+are computed once; dropout and batch normalisation, which act before the scores, cannot disturb the comparison.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+SHARE = 0.02        # of the mean loss: how far the two may lie apart, beside rounding
+
+
+def broken(loss, scores, target) -> str | None:
+    """What the loss breaks, in words; None where it is the mean of the examples' own losses.
+
+    loss: a function of (scores, target). scores: a tensor [n, ...], or a tuple, list or dictionary with such
+    tensors. target: a tensor [n, ...]. n of at least 2.
+    """
+    n = len(target)
+    whole = loss(scores, target)
+    wrong = not_a_loss(whole, n)
+    if wrong:
+        return wrong
+    own = own_losses(loss, scores, target)
+    together = float(whole.detach().double().mean())
+    missing = ~np.isfinite(own)
+    if missing.any():
+        return _missing(own, together, target, missing)
+    if not math.isfinite(together):
+        return f"a finite number; got {together} for {n} examples whose own losses are finite"
+    scale = np.abs(own).mean()
+    if abs(together - own.mean()) <= (SHARE + _rounding(whole)) * scale:
+        return _shares(whole, own, scale)
+    return _unlike(loss, scores, target, together, own)
+
+
+def not_a_loss(found, n: int) -> str | None:
+    """What came in place of one number, or of one for each of n examples; None where it is one of these."""
+    wanted = "one number, the mean, or one for each example"
+    if not hasattr(found, "grad_fn"):
+        return f"{wanted}; got {type(found).__name__}"
+    if tuple(found.shape) not in ((), (n,)):
+        return f"{wanted}; got shape {tuple(found.shape)} for {n} examples"
+    if not found.is_floating_point():
+        return f"{wanted}; got whole numbers, {found.dtype}"
+    return None
+
+
+def own_losses(loss, scores, target) -> np.ndarray:
+    """[n] float64: the loss of each example alone."""
+    n = len(target)
+    alone = (loss(part(scores, k, n), target[k : k + 1]) for k in range(n))
+    return np.array([float(found.detach().double().mean()) for found in alone])
+
+
+def part(scores, k: int, n: int):
+    """The scores of example k alone: every tensor of n rows in there is cut to that row."""
+    if isinstance(scores, dict):
+        return type(scores)({name: part(value, k, n) for name, value in scores.items()})
+    if isinstance(scores, (tuple, list)):
+        cut = [part(value, k, n) for value in scores]
+        return type(scores)(*cut) if hasattr(scores, "_fields") else type(scores)(cut)
+    if getattr(scores, "ndim", 0) and len(scores) == n:
+        return scores[k : k + 1]
+    return scores
+
+
+# ------------------------------------------------------------------ naming what is wrong
+
+
+def _rounding(found):
+    return {"torch.float16": 0.02, "torch.bfloat16": 0.1}.get(str(found.dtype), 0.0)
+
+
+def _shares(whole, own, scale):
+    """A loss for each example has to be each one's own."""
+    if whole.ndim and len(own) > 1:
+        each = whole.detach().double().cpu().numpy()
+        if np.abs(each - own).max() > (SHARE + _rounding(whole)) * max(scale, np.abs(own).max()):
+            return "the loss of each example to be its own; these change with the other examples of the batch"
+    return None
+
+
+def _missing(own, together, target, missing):
+    k = int(np.argmax(missing))
+    value = target[k].detach().cpu().reshape(-1)[:4].tolist()
+    value = value[0] if target.ndim == 1 else value
+    said = (
+        f"a finite loss of each example; got {own[k]} for {int(missing.sum())} of {len(own)} examples tried, the "
+        f"first with the target {value} (the loss of all of them: {together:.3g})"
+    )
+    labels = not target.is_floating_point()
+    alike = missing.all() and bool((target == target[k]).all())
+    if labels and math.isnan(own[k]) and (alike or not missing.all()):
+        return f"{said}. Is it an ignored label (ignore_index)? Leave ignored examples out of the data"
+    return said
+
+
+def _unlike(loss, scores, target, together, own):
+    """How the loss of all differs from the mean of the examples' own."""
+    n, mean = len(own), own.mean()
+    said = (
+        f"the mean over the batch of each example's own loss, or one loss for each; the loss of {n} examples is "
+        f"{together:.4g}, the mean of their own losses {mean:.4g}"
+    )
+    times = together / mean if mean else math.inf
+    if abs(times * n - 1) < 0.1:
+        return f"{said}: 1/{n} of it, so 1/B stands twice. Do not divide a mean by the number of examples"
+    if abs(times / n - 1) < 0.1:
+        return f"{said}: it doubles with the batch, as a sum does. Use reduction='mean'"
+    shape = getattr(scores, "shape", None)
+    if shape is not None and _spreads(shape, target.shape):
+        return (
+            f"{said}: scores of shape {list(shape)} and targets of shape {list(target.shape)} broadcast, so that "
+            "each score meets every target. Give both one shape: a target [n, 1], or scores.squeeze(1)"
+        )
+    if _weighted(loss, scores, target, own):
+        return (
+            f"{said}, and equal only among examples of one class: class weights, which PyTorch divides by their "
+            "sum over the batch. Return weight[target] * loss for each example (reduction='none')"
+        )
+    return (
+        f"{said}. Does it divide by something that differs from batch to batch, such as the number of labels that "
+        "are not ignored, or compare examples with one another? Return one loss for each example"
+    )
+
+
+def _spreads(scores, target):
+    """Whether these shapes are stretched to a common, larger one."""
+    try:
+        common = np.broadcast_shapes(tuple(scores), tuple(target))
+    except ValueError:
+        return False
+    return math.prod(common) > max(math.prod(scores), math.prod(target))
+
+
+def _weighted(loss, scores, target, own):
+    """Whether the mean is right for examples of one class and wrong across classes."""
+    if target.ndim != 1 or target.is_floating_point():
+        return False
+    n = len(target)
+    for label in target.unique():
+        at = (target == label).nonzero().reshape(-1)
+        if 2 <= len(at) < n:
+            among = float(loss(_rows(scores, at, n), target[at]).detach().double().mean())
+            mean = own[at.cpu().numpy()].mean()
+            return abs(among - mean) <= SHARE * abs(mean)
+    return False
+
+
+def _rows(scores, at, n):
+    if isinstance(scores, (tuple, list)):
+        return type(scores)(_rows(value, at, n) for value in scores)
+    return scores[at] if getattr(scores, "ndim", 0) and len(scores) == n else scores

@@ -1,0 +1,314 @@
+"""A PyTorch module that `advise` tries out; see `tried`. PyTorch is never imported here: whoever has a module has it.
+
+The copy keeps the module's modes, so what is in evaluation mode or frozen stays so; a parameter that requires no
+gradient is not trained.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+from contextlib import contextmanager
+
+import numpy as np
+
+from . import contract
+from .backend import free_memory
+from .checking import shown
+from .hardware import last_that
+from .tried import TRIED, Tried
+
+COMPARED = 16       # examples whose loss together is compared with their own losses
+LABELS = 256        # different targets that this comparison tries, at most
+
+
+class TriedModule(Tried):
+    memory_note = (
+        "estimated: the parameters, their gradients and what PyTorch keeps for the backward pass; "
+        "what single operations need for a moment comes on top"
+    )
+
+    def __init__(self, torch, net, examples, loss, rng):
+        super().__init__(examples, rng)
+        if not callable(loss):
+            raise TypeError(
+                "loss: expected a function of (scores, target), as torch.nn.functional.cross_entropy is, "
+                f"got {shown(loss)}"
+            )
+        self.torch, self._loss, self._random = torch, loss, None
+        self._counted = {}
+        with torch.inference_mode(False):
+            self._copy(net)
+        self.learned = [p for p in self.net.parameters() if p.requires_grad]
+        self._trained_names = {name for name, p in self.net.named_parameters() if p.requires_grad}
+        self.parameters = sum(p.numel() for p in self.learned)
+        if not self.parameters:
+            raise ValueError("net: expected a module with parameters that require a gradient, got none")
+        self.on = self.learned[0].device
+        self.device = "gpu" if self.on.type == "cuda" else "cpu"
+        self.notes = _notes(net)
+        with self.private():
+            self._starts = [{name: t.detach().clone() for name, t in self._held()}]
+            self._x, self._target = self._tensors(examples)
+            self._check()
+            free = self.free()
+            self.largest = max(last_that(lambda B: self.nbytes(B) <= free), self.least)
+        self.reset()
+
+    # ------------------------------------------------------------------ what comes in
+
+    def _copy(self, net):
+        try:
+            self.net = copy.deepcopy(net)
+        except Exception as error:
+            raise TypeError(f"net: expected a module that copy.deepcopy can copy: {error}") from None
+
+    def _held(self):
+        """(name, tensor) of all that a training may change: parameters and buffers."""
+        yield from self.net.named_parameters()
+        yield from self.net.named_buffers()
+
+    def _tensors(self, examples):
+        """x and target on the module's device; numbers with a point in the module's own precision."""
+        floating = next((p.dtype for p in self.net.parameters() if p.is_floating_point()), self.torch.float32)
+        for host in (examples.x, examples.target):
+            tensor = self.torch.tensor(np.ascontiguousarray(host))
+            if tensor.is_floating_point():
+                tensor = tensor.to(floating)
+                if not tensor.isfinite().all():
+                    raise ValueError(f"data: expected numbers that the module's {floating} can hold")
+            elif tensor.dtype != self.torch.bool and host is examples.target:
+                tensor = tensor.long()
+            yield tensor.to(self.on)
+
+    def _check(self):
+        """Shapes, labels, the least batch, whether examples are coupled, and the loss's contract."""
+        extremes = self.extremes()
+        for self.least in (1, 2):                           # batch normalisation cannot take one example
+            try:
+                for k in extremes:
+                    self._grads(np.full(self.least, k))
+                break
+            except Exception as error:
+                said = str(error).startswith("loss:")
+                if said or self.least == 2:
+                    words = str(error) if said else f"net: {self._does_not_take(error)}"
+                    raise ValueError(words) from error
+        self.coupled = self._coupling()
+        self._hold_to_contract(extremes)
+
+    def _does_not_take(self, error):
+        scores = ""
+        try:
+            with self.torch.no_grad():
+                scores = f", scores: {_kind(self.net(self._x[: self.least]))}"
+        except Exception:                                   # it is the module itself that fails
+            pass
+        return (
+            f"the module or its loss does not take these examples: {error} (of {self.least} examples, "
+            f"x: {_kind(self._x[: self.least])}, target: {_kind(self._target[: self.least])}{scores}; "
+            f"the module is in {self.learned[0].dtype})"
+        )
+
+    def _coupling(self):
+        """What makes the scores of one example depend on its neighbours in the batch, or None.
+
+        The scores of the first and the last example are computed twice, at the same places of a batch of the same
+        size with the same random numbers, so that dropout acts alike; only those between them differ.
+        """
+        size = min(8, self.N // 2 + 1)
+        first, last, *others = self.order[: 2 * size - 2]
+        seed = int(self.rng.integers(2**31))
+        ends = []
+        for between in (others[: size - 2], others[size - 2 :]):
+            self.reset()
+            self.torch.manual_seed(seed)
+            with self.torch.no_grad():
+                scores = self.net(self._x[self._places([first, *between, last])])
+            rows = [contract.part(scores, k, size) for k in (0, size - 1)]
+            ends.append([t.double() for t in _tensors_in(rows)])
+        self.reset()
+        if all(self._alike(a, b) for a, b in zip(*ends)):
+            return None
+        names = [f"{name or 'the module'} ({type(m).__name__})" for name, m in self.net.named_modules() if _mixes(m)]
+        return f"{', '.join(names[:3]) or 'the module'} mixes the examples of a batch"
+
+    def _alike(self, a, b):
+        if a.shape != b.shape:
+            return True                                     # no row for each example: nothing to compare
+        tolerance = 50 * self.torch.finfo(self._x.dtype).eps if self._x.is_floating_point() else 1e-5
+        return bool((a - b).abs().max() <= tolerance * (1e-3 + a.abs().max())) if a.numel() else True
+
+    def _hold_to_contract(self, extremes):
+        """Some scores, repeated, beside as many different targets as there are, up to LABELS."""
+        at = np.concatenate([extremes, self.order[:COMPARED]])[:COMPARED]
+        at = at if len(at) >= 2 else self.order[:2]
+        with self.torch.no_grad():
+            scores = self.net(self._x[self._places(at)])
+            wrong = contract.broken(self._loss, scores, self._target[self._places(at)])
+            for other in () if wrong else self._other_targets(len(at)):
+                wrong = wrong or contract.broken(self._loss, scores, self._target[self._places(other)])
+        self.reset()
+        if wrong:
+            raise ValueError(f"loss: expected {wrong}")
+
+    def _other_targets(self, size):
+        """Places of examples, `size` at a time, whose targets are all different ones."""
+        target = self.examples.target
+        if target.ndim == 1:
+            _, first = np.unique(target, return_index=True)
+        else:
+            first = self.order
+        first = first[:LABELS]
+        for cut in range(0, len(first), size):
+            yield np.resize(first[cut : cut + size], size)
+
+    # ------------------------------------------------------------------ what stays as it was
+
+    @contextmanager
+    def private(self):
+        """Random numbers, dropout's for example, are the copy's own; the caller's stay where they were."""
+        torch = self.torch
+        kept = random.getstate(), np.random.get_state()
+        devices = [self.on] if self.on.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices), torch.inference_mode(False), torch.enable_grad():
+            try:
+                if self._random is None:
+                    torch.manual_seed(int(self.rng.integers(2**31)))
+                else:
+                    torch.set_rng_state(self._random)
+                yield
+            finally:
+                self._random = torch.get_rng_state()
+                random.setstate(kept[0])
+                np.random.set_state(kept[1])
+
+    def reset(self, start=0):
+        with self.torch.no_grad():
+            for name, tensor in self._held():
+                tensor.copy_(self._starts[start][name])
+
+    def _shuffled(self, name, tensor):
+        """What is frozen, and the buffers, are the same at each start."""
+        if name not in self._trained_names:
+            return tensor
+        order = self.torch.as_tensor(self.rng.permutation(tensor.numel()), device=tensor.device)
+        return tensor.reshape(-1)[order].reshape(tensor.shape)
+
+    # ------------------------------------------------------------------ what is asked
+
+    def _places(self, at):
+        return self.torch.as_tensor(np.asarray(at), device=self.on)
+
+    def _mean_loss(self, at):
+        at = self._places(at)
+        target = self._target[at]
+        found = self._loss(self.net(self._x[at]), target)
+        wrong = contract.not_a_loss(found, len(target))
+        if wrong:
+            raise ValueError(f"loss: expected {wrong}")
+        return found.double().mean() if found.ndim else found
+
+    def _grads(self, at):
+        loss = self._mean_loss(at)
+        if loss.grad_fn is None:
+            raise ValueError("loss: expected one that depends on the parameters, got a constant")
+        return loss, self.torch.autograd.grad(loss, self.learned, allow_unused=True)
+
+    def timed(self, B):
+        self.step(self.batch(B), 0.0)
+
+    def step(self, at, lr):
+        loss, grads = self._grads(at)
+        with self.torch.no_grad():
+            for p, g in zip(self.learned, grads):
+                if g is not None:
+                    p.sub_(g, alpha=lr)
+        return loss.item()                                  # on a GPU this waits for it
+
+    def loss(self, at):
+        with self.torch.no_grad():
+            return self._mean_loss(at).item()
+
+    def _own_losses(self, at, target_at):
+        at, target_at = np.asarray(at), np.asarray(target_at)
+        if len(at) < self.least:                            # what remains of a cut
+            at, target_at = np.resize(at, self.least), np.resize(target_at, self.least)
+        with self.torch.no_grad():
+            scores = self.net(self._x[self._places(at)])
+            return contract.own_losses(self._loss, scores, self._target[self._places(target_at)])
+
+    def _losses_of_nothing(self):
+        """Some examples' losses where the scores are 0; None where the module returns more than one tensor."""
+        at = self._places(self.order[: max(self.least, min(16, self.most))])
+        with self.torch.no_grad():
+            scores = self.net(self._x[at])
+            if not isinstance(scores, self.torch.Tensor):
+                return None
+            return contract.own_losses(self._loss, self.torch.zeros_like(scores), self._target[at])
+
+    def gradient(self, at):
+        _, grads = self._grads(at)
+        half = (self.torch.float16, self.torch.bfloat16)
+        reached = [g.reshape(-1) for g in grads if g is not None]
+        flat = self.torch.cat([g.float() if g.dtype in half else g for g in reached])
+        return flat.cpu().numpy()
+
+    # ------------------------------------------------------------------ memory
+
+    def free(self):
+        if self.on.type == "cuda":
+            return int(self.torch.cuda.mem_get_info(self.on)[0])
+        return free_memory("cpu")
+
+    def nbytes(self, B):
+        """Parameters twice, and what autograd keeps, by running B = 2 and 3 at most: it is a straight line in B."""
+        if B not in self._counted:
+            if B > 3:
+                two, three = self.nbytes(2), self.nbytes(3)
+                return two + (B - 2) * (three - two)
+            self._counted[B] = self._traced(max(B, self.least))
+        return self._counted[B]
+
+    def _traced(self, B):
+        own = {p.data_ptr() for p in self.learned}
+        kept = {}
+
+        def look(tensor):
+            if tensor.data_ptr() not in own:
+                kept[tensor.data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with self.torch.autograd.graph.saved_tensors_hooks(look, lambda tensor: tensor):
+            self._mean_loss(np.arange(B))
+        return sum(2 * p.nbytes for p in self.learned) + sum(kept.values())
+
+
+def _notes(net):
+    """What the module's modes leave out, for the advice to say."""
+    asleep = [m for m in net.modules() if not m.training and ("Dropout" in type(m).__name__ or _normalises(m))]
+    if asleep:
+        kinds = ", ".join(sorted({type(m).__name__ for m in asleep}))
+        return (f"{kinds} in evaluation mode was left so; if you train with it, call train() on the module first.",)
+    return ()
+
+
+def _normalises(module):
+    return "BatchNorm" in type(module).__name__
+
+
+def _mixes(module):
+    return _normalises(module) and (module.training or getattr(module, "running_mean", 1) is None)
+
+
+def _tensors_in(scores):
+    if isinstance(scores, dict):
+        scores = list(scores.values())
+    if isinstance(scores, (tuple, list)):
+        return [t for value in scores for t in _tensors_in(value)]
+    return [scores] if hasattr(scores, "grad_fn") else []
+
+
+def _kind(scores):
+    found = [f"{str(t.dtype).removeprefix('torch.')} {list(t.shape)}" for t in _tensors_in(scores)]
+    return ", ".join(found) or type(scores).__name__

@@ -1,0 +1,118 @@
+"""A Program that `advise` tries out; see `tried`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .backend import free_memory, one_blas_thread, to_cpu
+from .derivatives import per_example
+from .hardware import last_that
+from .program import Program
+from .tried import TRIED, Tried
+
+
+class TriedProgram(Tried):
+    memory_note = "counted from the shapes of all arrays"
+    notes = ()
+
+    def __init__(self, net, examples, rng):
+        graph = net.graph
+        _refuse_unfit(net)
+        super().__init__(examples, rng)
+        self.coupled = _coupled(graph)
+        self.device = net.device
+        self._graph, self._net = graph, net
+        self.parameters = sum(p.size for p in net.params.values())
+        free = free_memory(net.device)
+        self.largest = last_that(lambda B: self.nbytes(B) <= free)
+        if not self.largest:
+            raise MemoryError("net: not even a batch of one example fits into the memory that is free")
+        self.net = self._made(min(self.most, TRIED))
+        drawn = any(bool(p.any()) for p in net.params.values())
+        first = net if drawn else self.net.init(rng)
+        self._starts = [{name: p.copy() for name, p in first.params.items()}]
+        xp = self.net.xp
+        self._x, self._target = (xp.asarray(array) for array in examples.given)
+        if self._x.dtype.kind == "f":
+            self._x = self._x.astype(net.dtype)
+        self.reset()
+        for k in self.extremes():
+            loss = self.loss(np.array([k]))                 # the program itself names a wrong shape or label
+            if not np.isfinite(loss):
+                raise ValueError(f"net: expected a finite loss at the start, got {loss} for example {k} of the data")
+
+    def _made(self, B, **how):
+        net = self._net
+        return Program(self._graph, {**net.sizes, self._graph.batch: int(B)}, net.device, net.dtype, **how)
+
+    def private(self):
+        """One BLAS thread, as `train` has it."""
+        return one_blas_thread()
+
+    def reset(self, start=0):
+        for name, p in self.net.params.items():
+            p[...] = self._starts[start][name]
+
+    def _shuffled(self, name, p):
+        host = to_cpu(p)
+        return self.net.xp.asarray(self.rng.permutation(host.reshape(-1)).reshape(host.shape))
+
+    def _take(self, at, target_at=None):
+        places = self.net.xp.asarray
+        target_at = at if target_at is None else target_at
+        return {"x": self._x[places(at)], "target": self._target[places(target_at)]}
+
+    def timed(self, B):
+        self.net.step(0.0, **self._take(self.batch(B)))
+
+    def step(self, at, lr):
+        return float(self.net.step(lr, **self._take(at)).mean())
+
+    def loss(self, at):
+        return float(self.net.forward(**self._take(at)).mean())
+
+    def _own_losses(self, at, target_at):
+        return to_cpu(self.net.forward(**self._take(at, target_at))).astype(float)
+
+    def _losses_of_nothing(self):
+        """Some examples' losses where every parameter is 0, and so the scores of most networks."""
+        for p in self.net.params.values():
+            p.fill(0)
+        try:
+            return self.own_losses(self.order[: min(16, self.most)])
+        finally:
+            self.reset()
+
+    def gradient(self, at):
+        self.net.forward(**self._take(at))
+        self.net.backward()
+        grads = self.net.grads
+        reached = [to_cpu(grads[name]).reshape(-1) for name in self.net.params if name in grads]
+        return np.concatenate(reached)
+
+    def nbytes(self, B):
+        return self._made(B, _dry=True).nbytes
+
+
+def _refuse_unfit(net):
+    graph = net.graph
+    if "L" not in graph.roles.computed or graph.batch is None or graph.replicas or not net.params:
+        raise ValueError(
+            "net: expected one network with parameters, whose L has a batch index, without replicas; got "
+            f"L[{','.join(graph.shapes.get('L', ()))}], parameters {', '.join(net.params) or 'none'}, "
+            f"replicas {', '.join(graph.replicas) or 'none'}"
+        )
+    if len(net.mean_in) != 1 or set(graph.roles.inputs) != {"x", "target"}:
+        raise ValueError(
+            "net: expected the inputs x and target, and 1/B in one place; "
+            f"got {', '.join(graph.roles.inputs)} and mean_in={net.mean_in}"
+        )
+
+
+def _coupled(graph):
+    """The statement that mixes the examples of a batch, or None; `per_example` knows."""
+    try:
+        per_example(graph, set(graph.roles.parameters))
+    except ValueError as error:
+        return str(error).removeprefix("per-example gradients: ").partition(", so")[0]
+    return None
