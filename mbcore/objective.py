@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import derivatives, intake
-from .backend import to_cpu
+from .backend import device_of, to_cpu
 from .checking import flag, host_array, numbers, shown, whole
 from .data import batches
 from .program import Program
@@ -27,7 +27,7 @@ class Objective:
             raise ValueError("program: expected parameters, got equations that have none")
         graph = program.graph
         intake.check_names(inputs, graph.roles.inputs, program.params)
-        self.inputs = {name: a if hasattr(a, "shape") else host_array(name, a) for name, a in inputs.items()}
+        self.inputs = {name: a if device_of(a) == "gpu" else host_array(name, a) for name, a in inputs.items()}
         self.batched = [name for name in self.inputs if graph.batch in graph.shapes[name]]
         self.N = _same_length({name: self.inputs[name] for name in self.batched})
         all_sizes = {**program.sizes, graph.batch: self.N}

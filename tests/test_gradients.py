@@ -10,8 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import mbcore as mb
 from mbcore import objective
-from mbcore.gradients import batch_gradients, batch_means, coordinate, cosine, full_gradient
-from mbcore.noise_scale import hessian_noise, two_batch
+from mbcore.gradients import FullGradient, batch_gradients, batch_means, coordinate, cosine, full_gradient
+from mbcore.noise_scale import HessianNoise, TwoBatch, hessian_noise, two_batch
 
 SIZES = dict(i=5, j=4, y=3)
 QUADRATIC = "z[i] = W[i] - x[i]\nL = 0.5 * a[i] * z[i] * z[i]"         # d_n = a (W - x_n), H = diag(a)
@@ -92,6 +92,23 @@ def test_coordinate_is_an_entry_of_each_gradient():
     d = one_by_one(net, inputs)
     assert_allclose(coordinate(net, "W0", (3, 2), **inputs), d[:, 3 * 5 + 2], rtol=1e-12)
     assert_allclose(coordinate(net, "C1", 1, **inputs), d[:, 20 + 4 + 12 + 1], rtol=1e-12)
+
+
+def test_a_parameter_that_is_one_number():
+    """s = W x, d_n = (W x_n - t_n) x_n; the one place of W is ()."""
+    net = mb.equations("s = W * x\nL = squared_error(s, t)").with_index("b").compile(b=3, dtype="float64")
+    net.params["W"][...] = 1.5
+    x, t = rng(1).normal(size=5), rng(2).normal(size=5)
+    assert_allclose(coordinate(net, "W", (), x=x, t=t), (1.5 * x - t) * x, rtol=1e-12)
+    for at in (0, (0,), None, [0, 0]):
+        with pytest.raises(ValueError, match="^at: "):
+            coordinate(net, "W", at, x=x, t=t)
+
+
+@pytest.mark.parametrize("at", [(3, 2), [3, 2], (np.int64(3), np.uint8(2)), (np.array(3), 2)], ids=repr)
+def test_a_place_may_come_as_any_whole_numbers(at):
+    net, inputs = net_and_inputs()
+    assert_allclose(coordinate(net, "W0", at, **inputs), one_by_one(net, inputs)[:, 3 * 5 + 2], rtol=1e-12)
 
 
 def test_a_parameter_that_the_loss_ignores_has_gradient_zero():
@@ -207,6 +224,43 @@ def test_hessian_noise_of_the_quadratic():
     assert found.noise_scale == found.trace / found.curvature and found.se == found.trace_se / found.curvature
 
 
+def test_hutchinson_by_hand():
+    """The same signs z, and v, H v and the standard error in plain NumPy: H = diag(a), d_n = a (W - x_n)."""
+    net, inputs, a, W, x = quadratic(N=9, p=3)
+    found = hessian_noise(net, rng(5), probes=7, **inputs)
+    z = rng(5).choice((-1.0, 1.0), (7, 9))
+    v = z @ (a * (x.mean(0) - x)) / 9**0.5
+    each = (a * v * v).sum(axis=1)
+    assert_allclose(found.trace, each.mean(), rtol=1e-6)
+    assert_allclose(found.trace_se, np.sqrt(((each - each.mean()) ** 2).sum() / (7 - 1) / 7), rtol=1e-5)
+    assert found.probes == 7
+
+
+@pytest.mark.parametrize("curvature, scale", [(2.0, 3.0), (0.0, math.nan), (-0.0, math.nan), (-2.0, math.nan)])
+def test_a_best_step_needs_curvature_above_zero(curvature, scale):
+    found = HessianNoise(6.0, 1.0, curvature, 4)
+    assert_array_equal([found.noise_scale, found.se], [scale, scale / 6])
+
+
+@pytest.mark.parametrize("above, below, found", [
+    (6.0, 2.0, 3.0), (6.0, 0.0, math.inf), (6.0, -2.0, math.inf), (-6.0, 2.0, -3.0), (0.0, 2.0, 0.0),
+    (0.0, 0.0, math.nan),
+])
+def test_a_ratio_of_nothing_is_no_number(above, below, found):
+    assert_array_equal(objective.ratio(above, below), found)
+    assert_allclose(FullGradient(3, np.array([max(below, 0.0) ** 0.5]), above).noise_scale, found if below >= 0 else math.inf)
+    pair = TwoBatch(1, 2, np.array([below, below]), np.array([above, above]), (0.0, 1.0))
+    assert_array_equal(pair.noise_scale, found)
+
+
+def test_where_no_example_has_a_gradient_there_is_no_noise_scale():
+    net = mb.equations("s = W * x\nL = squared_error(s, t)").with_index("b").compile(b=4, dtype="float64")
+    inputs = {"x": np.ones(6), "t": np.zeros(6)}
+    assert math.isnan(full_gradient(net, **inputs).noise_scale)
+    assert math.isnan(two_batch(net, 1, 2, 3, rng(), **inputs).noise_scale)
+    assert math.isnan(hessian_noise(net, rng(), 3, **inputs).noise_scale)
+
+
 def test_hessian_noise_equals_jax():
     J = jax()
     net, inputs = net_and_inputs(N=30)
@@ -285,7 +339,7 @@ def test_parameters_and_gradients_stay_bitwise(call, broken, monkeypatch):
 
 
 @pytest.mark.parametrize("B, draws, replacement, says", [
-    (0, 5, True, "B: expected at least 1; got 0"), (-2, 5, True, "B: "), (8, 5, False, "B: expected at most n = 7"),
+    (0, 5, True, "B: expected .*at least 1, got 0"), (-2, 5, True, "B: "), (8, 5, False, "B: expected at most n = 7"),
     (2, 1, True, "draws: expected a whole number of at least 2, got 1"), (2.5, 5, True, "B: expected a whole number"),
     (True, 5, True, "B: expected a whole number"),
 ])
@@ -341,6 +395,93 @@ def test_bad_programs_and_inputs():
     net.params["W1"][0, 0] = np.inf
     with pytest.raises(ValueError, match="program: expected finite parameters"):
         full_gradient(net, **inputs)
+
+
+CALLS = {**EVERY, "Objective": lambda net, inputs: objective.Objective(net, inputs)}
+BAD_DATA = {
+    "complex": (lambda x: x + 0j, "x: expected real numbers, got complex128"), "dates": (lambda x: x.astype("M8[s]"), "x: expected real numbers"),
+    "inf": (lambda x: np.where(x == x.max(), np.inf, x), "x: expected finite numbers, got inf at"), "text": (lambda x: x.astype(str), "x: expected real numbers"),
+    "masked": (lambda x: np.ma.masked_less(x, 0), "x: .*masked"), "narrow": (lambda x: x[:, :4], "x: expected i=5"), "bool": (lambda x: x > 0, "x: expected real numbers"),
+    "flat": (lambda x: x[:, 0], "x: expected the indices"), "single": (lambda x: x[0, 0], "x: "), "ragged": (lambda x: [[1.0], [1.0, 2.0]], "x: "),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("damage", BAD_DATA)
+def test_bad_data_are_named(call, damage):
+    net, inputs = net_and_inputs()
+    spoil, says = BAD_DATA[damage]
+    with pytest.raises((TypeError, ValueError), match=says):
+        call(net, {**inputs, "x": spoil(inputs["x"])})
+
+
+@pytest.mark.parametrize("call", EVERY.values(), ids=EVERY)
+@pytest.mark.parametrize("program", [None, 3, "net", mb.equations(USUAL)], ids=str)
+def test_what_is_no_program_is_named(call, program):
+    with pytest.raises(TypeError, match="program: expected a Program"):
+        call(program, net_and_inputs()[1])
+
+
+@pytest.mark.parametrize("call", EVERY.values(), ids=EVERY)
+def test_a_loss_that_is_no_number_is_no_statistic(call):
+    """Finite parameters and data: exp(W0 x) overflows float64 for one of the examples alone."""
+    net = mb.equations("L = exp(W0[j,i] * x[i]) * t[j]").with_index("b").compile(b=3, i=1, j=1, dtype="float64")
+    net.params["W0"][...] = 80
+    inputs = {"x": np.array([[0.1], [0.2], [10.0], [0.1]]), "t": np.ones((4, 1))}
+    with pytest.raises(ValueError, match="program: expected a finite loss with finite gradients over these 4 examples"):
+        call(net, inputs)
+    call(net, {name: a[:2] for name, a in inputs.items()})
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "int8", ">f8"])
+def test_data_of_any_real_dtype_count_as_their_numbers(dtype):
+    net, inputs = net_and_inputs()
+    x = (4 * inputs["x"]).astype(dtype)
+    assert_array_equal(full_gradient(net, x=x, target=inputs["target"].astype("uint8")).g, full_gradient(net, x=x.astype(float), target=inputs["target"]).g)
+
+
+def test_tensors_are_taken_as_arrays():
+    torch = pytest.importorskip("torch")
+    net, inputs = net_and_inputs()
+    given = {name: torch.tensor(a, requires_grad=name == "x") for name, a in inputs.items()}
+    assert_array_equal(full_gradient(net, **given).g, full_gradient(net, **inputs).g)
+
+
+def test_a_full_gradient_of_others_is_refused():
+    net, inputs = net_and_inputs()
+    full = full_gradient(net, **inputs)
+    with pytest.raises(ValueError, match="full: .* got that of others"):
+        batch_gradients(net, full, 2, 4, rng(), **{**inputs, "x": inputs["x"] + 0.1})
+    with pytest.raises(TypeError, match="full: expected what full_gradient returns"):
+        batch_gradients(net, full.g, 2, 4, rng(), **inputs)
+    net.params["W0"][0, 0] += 0.1
+    with pytest.raises(ValueError, match="full: .* got that of others"):
+        batch_gradients(net, full, 2, 4, rng(), **inputs)
+
+
+@pytest.mark.parametrize("values", [None, "abc", [1, 1j], np.ma.array([1.0, 2, 3], mask=[0, 1, 0]), [1, None], np.array([1, 2], "M8[s]"), {1, 2}])
+def test_values_that_are_no_numbers(values):
+    with pytest.raises((TypeError, ValueError), match="^values: "):
+        batch_means(values, 1, 2, rng())
+
+
+@pytest.mark.parametrize("replacement", ["no", 1, None])
+def test_with_or_without_is_true_or_false(replacement):
+    net, inputs = net_and_inputs()
+    full = full_gradient(net, **inputs)
+    for call in (lambda: batch_means(np.arange(7), 2, 3, rng(), replacement), lambda: full.expected_sq_norm(2, replacement),
+                 lambda: batch_gradients(net, full, 2, 3, rng(), replacement, **inputs)):
+        with pytest.raises(TypeError, match="replacement: expected True or False"):
+            call()
+
+
+@pytest.mark.parametrize("probes", [1, 0, -1, 2.5, None, True])
+def test_bad_probes_and_pairs(probes):
+    net, inputs = net_and_inputs()
+    with pytest.raises(ValueError, match="probes: expected a whole number of at least 2"):
+        hessian_noise(net, rng(), probes, **inputs)
+    with pytest.raises(ValueError, match="pairs: expected a whole number of at least 2"):
+        two_batch(net, 1, 2, probes, rng(), **inputs)
 
 
 def test_lists_are_taken_as_arrays():
