@@ -1,7 +1,8 @@
 """Nodes and backward steps -> calls on arrays, for one set of sizes.
 
 A buffer is allocated flat for the largest sizes. A smaller last batch uses the front of it, so that its arrays are
-contiguous as well and nothing is allocated.
+contiguous as well and nothing is allocated. Whatever a call reads or writes is a view of a buffer; `Memory.check` says so
+of every call when it is bound, so that no copy can be read or written in a buffer's place.
 """
 
 from __future__ import annotations
@@ -24,20 +25,36 @@ class Memory:
         self.xp, self.sizes, self.dtype, self.dry = xp, sizes, np.dtype(dtype), dry
         self.flat, self.nbytes = {}, 0
 
-    def view(self, name, indices, sizes, dtype=None, fill=None):
-        """The buffer `name` as an array of these indices; made (and filled) at the first call, for the largest sizes."""
+    def view(self, name, indices, sizes, dtype=None):
+        """The buffer `name` as an array of these indices; made at the first call, for the largest sizes."""
         dtype = np.dtype(dtype or self.dtype)
         if name not in self.flat:
             count = prod(self.sizes[i] for i in indices)
             self.nbytes += count * dtype.itemsize
             self.flat[name] = np.empty(0, dtype) if self.dry else self.xp.zeros(count, dtype)
-            if fill is not None:
-                self.flat[name].fill(fill)
         shape = tuple(sizes[i] for i in indices)
         if self.dry:            # right shape and strides over no memory: enough to bind calls that are never made
             strides = [prod(shape[k + 1:]) * dtype.itemsize for k in range(len(shape))]
             return np.lib.stride_tricks.as_strided(np.empty(1, dtype), shape, strides)
         return self.flat[name][:prod(shape)].reshape(shape)
+
+    def check(self, calls):
+        """RuntimeError where a call (a functools.partial) reads or writes an array that is no view of a buffer."""
+        if self.dry:
+            return
+        owners = {id(_owner(flat)) for flat in self.flat.values()}
+        for call in calls:
+            bound = getattr(call.func, "__self__", None)        # the array of a method such as array.sum
+            for array in (bound, *call.args, *call.keywords.values()):
+                if isinstance(array, self.xp.ndarray) and id(_owner(array)) not in owners:
+                    raise RuntimeError(f"{call.func}: an array of shape {array.shape} is no view of the program's memory")
+
+
+def _owner(array):
+    """The array that owns the memory that this one looks at."""
+    while getattr(array, "base", None) is not None:
+        array = array.base
+    return array
 
 
 class Binder:
@@ -45,6 +62,7 @@ class Binder:
 
     def __init__(self, xp, graph, memory, sizes):
         self.xp, self.graph, self.memory, self.sizes = xp, graph, memory, sizes
+        self.fills = []             # calls that must have been made before those for these sizes, and after any for others
 
     def array(self, ref):
         return self.memory.view(ref.name, ref.indices, self.sizes, np.int64 if ref.name in self.graph.labels else None)
@@ -52,13 +70,20 @@ class Binder:
     def operand(self, ref):
         return Operand(self.array(ref), ref.indices)
 
-    def scratch(self, indices, slot, fill=None):
+    def scratch(self, indices, slot):
         """Working space: the same for every call that asks for these indices and this slot."""
-        return self.memory.view(f"{','.join(indices)}/{slot}", indices, self.sizes, fill=fill)
+        return self.memory.view(f"{','.join(indices)}/{slot}", indices, self.sizes)
+
+    def filled(self, term, indices):
+        """An array that holds the number in front of the term everywhere, which 1/B makes another one for other sizes."""
+        view = self.scratch(indices, f"{term.coefficient} {term.powers}")
+        self.fills.append(partial(view.fill, term.times(self.sizes)))
+        return view
 
     def term(self, term, target, accumulate):
         factors = [self.operand(f) for f in term.factors]
-        return bind(self.xp, term.times(self.sizes), factors, self.operand(target), accumulate, self.scratch)
+        filled = partial(self.filled, term)
+        return bind(self.xp, term.times(self.sizes), factors, self.operand(target), accumulate, self.scratch, filled, self.memory.sizes)
 
     def rows(self, array, over):
         """The array as a matrix: one row for each place outside `over`."""

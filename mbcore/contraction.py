@@ -1,16 +1,25 @@
 """A term, a product of values summed over some indices, bound to matrix products without copies where the layout allows.
 
-`bind` looks at the indices once and returns the calls to make; the calls themselves only compute. An operand is
-an array with its index letters. The letters of a pair of factors fall into four groups, as in any batched product:
+    bind       the calls for one term; the calls themselves only compute
+    cheapest   the order in which a product of three or more factors takes the fewest multiplications
+    aligned    a view of an array with one axis for each of some indices
+
+An operand is an array with its index letters, contiguous in their order. Which call is made depends on the letters and on
+the sizes that the program was compiled for, so that a smaller last batch needs the same working space.
+The letters of a pair of factors fall into four groups, as in any batched product:
 
     both factors and out: batch      first and out: m      second and out: n      both, not out: k (summed)
 """
 
 from __future__ import annotations
 
-from functools import partial
-from math import prod
+from functools import lru_cache, partial
+from itertools import combinations
+from math import inf, prod
 from typing import NamedTuple
+
+AT_ONCE = 6             # factors whose order is decided together; of more, six after six in the order of the text
+SLOTS = 5               # working spaces that one product may need: for its result, and four inside it
 
 
 class Operand(NamedTuple):
@@ -18,43 +27,133 @@ class Operand(NamedTuple):
     indices: tuple
 
 
-def bind(xp, coefficient, factors, out, accumulate, scratch):
+def bind(xp, coefficient, factors, out, accumulate, scratch, filled, sizes):
     """Calls that put (or add, if accumulate) coefficient * product of factors, summed, into out.
 
-    factors: Operands; out: Operand. scratch(indices, slot) -> array of that shape, different for different slots;
-    scratch(indices, slot, fill) -> one that holds that number everywhere and is never written.
+    factors: Operands; out: Operand. scratch(indices, slot) -> array of that shape, different for different slots.
+    filled(indices) -> an array of that shape that holds the coefficient everywhere whenever the calls run.
+    sizes: letter -> size that the program was compiled for.
     """
-    calls, slot = [], 0
-    while len(factors) > 2:                                     # a b c ... : a b first, keeping what others need
-        later = {i for f in factors[2:] for i in f.indices} | set(out.indices)
-        a, b, *rest = factors
-        kept = tuple(i for i in dict.fromkeys(a.indices + b.indices) if i in later)
-        made = Operand(scratch(kept, slot), kept)
-        calls += _pair(xp, a, b, made, partial(_numbered, scratch, slot + 1))
-        factors, slot = [made, *rest], slot + 4
-    borne = tuple(i for i in out.indices if any(i in f.indices for f in factors))
-    direct = not accumulate and borne == out.indices
-    if len(factors) == 1 and set(factors[0].indices) <= set(out.indices):
-        return calls + [_put(xp, factors[0], out, coefficient, accumulate, scratch)]
     if not factors:
         return [partial(xp.add, out.array, coefficient, out=out.array) if accumulate else partial(out.array.fill, coefficient)]
+    slot = SLOTS * max(len(factors) - 2, 0)
+    calls, factors = _down_to_two(xp, factors, out, scratch, sizes)
+    if len(factors) == 1 and set(factors[0].indices) <= set(out.indices):
+        return [*calls, _put(xp, factors[0], out, coefficient, accumulate, scratch)]
+    borne = tuple(i for i in out.indices if any(i in f.indices for f in factors))
+    direct = not accumulate and borne == out.indices
     result = out if direct else Operand(scratch(borne, slot), borne)
     if len(factors) == 1 and borne:             # a sum is a product with ones: one call, and BLAS adds faster than NumPy
         over = tuple(i for i in factors[0].indices if i not in out.indices)
-        factors, coefficient = [Operand(scratch(over, f"all {coefficient}", coefficient), over), *factors], 1
+        factors = [Operand(filled(over), over), *factors]
+        coefficient = 1
     if len(factors) == 1:
         calls.append(_sum(xp, factors[0], result))
     else:
-        calls += _pair(xp, *factors, result, partial(_numbered, scratch, slot + 1))
+        calls += _pair(xp, *factors, result, partial(_numbered, scratch, slot + 1), sizes)
     if not direct:
-        return calls + [_put(xp, result, out, coefficient, accumulate, scratch)]
+        return [*calls, _put(xp, result, out, coefficient, accumulate, scratch)]
     if coefficient != 1:
         calls.append(partial(xp.multiply, out.array, coefficient, out=out.array))
     return calls
 
 
+# ---------------------------------------------------------------------- three factors and more
+
+
+def cheapest(factors, out, sizes):
+    """How to multiply these factors two at a time: nested pairs of positions, such as (0, (1, 2)).
+
+    factors: the letters of each; out: the letters of the result; sizes: letter -> size. The order is the one of all that
+    takes the fewest multiplications, for up to six factors: s[j] = A[j,r] * D[r,i] * x[i] -> (0, (1, 2)), which sums i
+    first. Of equal ones the first in the order of the text.
+    """
+    used = {i for f in factors for i in f}
+    return _cheapest(tuple(factors), frozenset(out), tuple(sorted((i, sizes[i]) for i in used)))
+
+
+@lru_cache(maxsize=1024)
+def _cheapest(factors, out, sizes):
+    if len(factors) > AT_ONCE:
+        rest = factors[AT_ONCE:]
+        inner = _cheapest(factors[:AT_ONCE], out.union(*rest), sizes)
+        made = tuple(i for i, _ in sizes if i in out.union(*rest) and any(i in f for f in factors[:AT_ONCE]))
+        outer = _cheapest((made, *rest), out, sizes)
+        return _renumbered(outer, inner, AT_ONCE)
+    sizes, every = dict(sizes), frozenset(range(len(factors)))
+    best = {frozenset([k]): (0, k) for k in every}          # factors -> (multiplications, nested pairs)
+    for count in range(2, len(factors) + 1):
+        for group in map(frozenset, combinations(range(len(factors)), count)):
+            best[group] = min((_joined(group, first, best, factors, out, sizes) for first in _halves(group)), key=lambda b: b[0])
+    return best[every][1]
+
+
+def _halves(group):
+    """The ways to cut a group of positions in two, by the half that has the first position; the largest halves first."""
+    first, *others = sorted(group)
+    for count in range(len(others) - 1, -1, -1):
+        for more in combinations(others, count):
+            yield frozenset([first, *more])
+
+
+def _joined(group, first, best, factors, out, sizes):
+    """(multiplications, nested pairs) of a group that is cut into `first` and the rest."""
+    halves = first, group - first
+    letters = set()
+    for half in halves:
+        outside = out.union(*(f for k, f in enumerate(factors) if k not in half))
+        letters |= {i for k in half for i in factors[k] if i in outside}
+    cost = sum(best[half][0] for half in halves) + prod(sizes[i] for i in letters)
+    return cost, tuple(best[half][1] for half in halves)
+
+
+def _renumbered(tree, inner, count):
+    """The nested pairs of an outer product whose factor 0 is the inner one of `count` factors."""
+    if isinstance(tree, tuple):
+        return tuple(_renumbered(half, inner, count) for half in tree)
+    return inner if tree == 0 else tree + count - 1
+
+
+def _down_to_two(xp, factors, out, scratch, sizes):
+    """(calls, at most two operands): all but the last product of the cheapest order."""
+    if len(factors) <= 2:
+        return [], factors
+    calls, count = [], 0
+
+    def part(tree, outside):
+        """The operand for one part of the order; `outside`: the letters that are needed later."""
+        nonlocal count
+        if not isinstance(tree, tuple):
+            return factors[tree]
+        a, b = halves(tree, outside)
+        kept = tuple(i for i in dict.fromkeys(a.indices + b.indices) if i in outside)
+        made = Operand(scratch(kept, SLOTS * count), kept)
+        calls.extend(_pair(xp, a, b, made, partial(_numbered, scratch, SLOTS * count + 1), sizes))
+        count += 1
+        return made
+
+    def halves(tree, outside):
+        left, right = tree
+        a = part(left, outside | _letters(right, factors))
+        b = part(right, outside | _letters(left, factors))
+        return a, b
+
+    order = cheapest([f.indices for f in factors], out.indices, sizes)
+    return calls, list(halves(order, set(out.indices)))
+
+
+def _letters(tree, factors):
+    """All letters of the factors in one part of an order."""
+    if isinstance(tree, tuple):
+        return _letters(tree[0], factors) | _letters(tree[1], factors)
+    return set(factors[tree].indices)
+
+
 def _numbered(scratch, first, indices, slot):
     return scratch(indices, first + slot)
+
+
+# ---------------------------------------------------------------------- one value, two values
 
 
 def aligned(operand, indices):
@@ -65,18 +164,19 @@ def aligned(operand, indices):
 
 
 def _put(xp, value, out, coefficient, accumulate, scratch):
-    """out = or += coefficient * value, spread over the indices that value lacks."""
+    """The call for out = or += coefficient * value, spread over the indices that value lacks."""
     view = aligned(value, out.indices)
     if not accumulate:
         return partial(xp.multiply, view, coefficient, out=out.array)
     if coefficient in (1, -1):
         return partial(xp.add if coefficient == 1 else xp.subtract, out.array, view, out=out.array)
-    work = scratch(out.indices, "put")
+    return partial(_add_scaled, xp, view, coefficient, scratch(out.indices, "put"), out.array)
 
-    def add():
-        xp.multiply(view, coefficient, out=work)
-        xp.add(out.array, work, out=out.array)
-    return add
+
+def _add_scaled(xp, view, coefficient, work, out):
+    """out += coefficient * view. work: of out's shape, written."""
+    xp.multiply(view, coefficient, out=work)
+    xp.add(out, work, out=out)
 
 
 def _sum(xp, a, out):
@@ -85,11 +185,11 @@ def _sum(xp, a, out):
     return partial(a.array.sum, axis=axes, out=out.array.transpose([out.indices.index(i) for i in left]))
 
 
-def _pair(xp, a, b, out, scratch):
-    """Calls for out = sum over k of a b, for operands with any letters."""
+def _pair(xp, a, b, out, scratch, sizes):
+    """Calls for out = sum over k of a b, for operands with any letters, all of which out or the other operand has or which are summed."""
     calls = []
     a, b = (_without_own_sums(xp, x, y, out, calls, scratch, slot) for x, y, slot in ((a, b, 0), (b, a, 1)))
-    a, b = _without_single_sums(a, b, out), _without_single_sums(b, a, out)
+    a, b = _without_single_sums(a, b, out, sizes), _without_single_sums(b, a, out, sizes)
     k = tuple(i for i in a.indices if i in b.indices and i not in out.indices)
     if not k:
         views = (aligned(x, out.indices) for x in (a, b))
@@ -103,9 +203,9 @@ def _pair(xp, a, b, out, scratch):
         a, b = b, a                                             # out is row-major: its last letter comes from the second
     m = tuple(i for i in out.indices if i in a.indices and i not in both)
     n = tuple(i for i in out.indices if i in b.indices and i not in both)
-    m, n = (_tail(group, x, out) for group, x in ((m, a), (n, b)))
+    m, n = (_tail(group, x, out, sizes) for group, x in ((m, a), (n, b)))
     batch = tuple(i for i in out.indices if i not in (*m, *n))
-    a, b = (x if _one_axis(x, k) else _laid_out(xp, x, (*batch, *group, *k), calls, scratch, slot)
+    a, b = (x if _one_axis(x, k, sizes) else _laid_out(xp, x, (*batch, *group, *k), calls, scratch, slot)
             for x, group, slot in ((a, m, 2), (b, n, 3)))
     left, right, result = (_matrix(x, batch, *sides) for x, *sides in ((a, m, k), (b, k, n), (out, m, n)))
     return calls + [partial(xp.matmul, left, right, out=result)]
@@ -121,23 +221,25 @@ def _without_own_sums(xp, x, other, out, calls, scratch, slot):
     return made
 
 
-def _without_single_sums(x, other, out):
+def _without_single_sums(x, other, out, sizes):
     """Summed letters of size 1 are dropped: at B = 1 an outer product by `multiply` is 15 times as fast as by `matmul`."""
-    single = [i in other.indices and i not in out.indices and n == 1 for i, n in zip(x.indices, x.array.shape)]
+    single = [i in other.indices and i not in out.indices and sizes[i] == 1 for i in x.indices]
     view = x.array[(*(0 if one else slice(None) for one in single), ...)]
     return Operand(view, tuple(i for i, one in zip(x.indices, single) if not one))
 
 
-def _one_axis(x, letters):
-    """Whether these axes of x, in this order, are one axis in memory."""
-    at = [x.indices.index(i) for i in letters]
-    shape, strides = [x.array.shape[k] for k in at], [x.array.strides[k] for k in at]
-    return all(shape[k] == 1 or strides[k] == strides[k + 1] * shape[k + 1] for k in range(len(at) - 1))
+def _one_axis(x, letters, sizes):
+    """Whether these letters of x, in this order, are one axis in memory. Letters of size 1 take no room, wherever they stand."""
+    wide = [i for i in x.indices if sizes[i] > 1]
+    wanted = [i for i in letters if sizes[i] > 1]
+    first = wide.index(wanted[0]) if wanted else 0
+    return wide[first:first + len(wanted)] == wanted
 
 
-def _tail(group, x, out):
+def _tail(group, x, out, sizes):
     """The longest tail of the letters that is one axis in x and in out; the letters before it become batch axes."""
-    return next((group[k:] for k in range(len(group)) if _one_axis(x, group[k:]) and _one_axis(out, group[k:])), ())
+    tails = (group[k:] for k in range(len(group)))
+    return next((tail for tail in tails if _one_axis(x, tail, sizes) and _one_axis(out, tail, sizes)), ())
 
 
 def _laid_out(xp, x, indices, calls, scratch, slot):

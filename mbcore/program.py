@@ -1,6 +1,7 @@
 """A graph with sizes: buffers laid out once, and lists of calls bound to them.
 
-The calls for a smaller batch are bound at its first use and kept; they run on the front of the same buffers.
+The calls for a smaller batch are bound at its first use; they run on the front of the same buffers. Those for the last
+PLANS batch sizes are kept.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from .notation import Ref
 from .writing import in_place
 
 
+PLANS = 8           # batch sizes whose calls are kept: about 30 kB of Python's objects each
 LARGE = 2**24       # entries of all named arrays together, from which on it is counted beforehand what a program needs
 
 
@@ -38,6 +40,7 @@ class Plan:
     update: list            # calls, the gradients of the parameters alone
     learned: dict           # parameter -> its gradient, for those that L depends on
     moves: list             # calls, parameter -= gradient, one for each of these
+    fills: list             # calls that come before all others when the batch had another size
 
 
 class Program:
@@ -56,7 +59,7 @@ class Program:
         self.params = {name: self._memory.view(name, i, self.sizes) for name, i in graph.roles.parameters.items()}
         self._plans, self._state = {}, "new"
         self._plan = self._plan_for(self.sizes)
-        self.nbytes = self._memory.nbytes
+        self._filled = None             # the plan whose fills were made last
 
     # ------------------------------------------------------------------ what a program offers
 
@@ -81,6 +84,13 @@ class Program:
         on = {name: self.xp.asarray(a, dtype=self.dtype) for name, a in arrays.items()}
         self._state = "new"
         at_once([partial(self.params[name].__setitem__, ..., a) for name, a in on.items()])
+
+    @property
+    def nbytes(self):
+        """Bytes of all arrays that the program holds, as `Equations.nbytes` counts them beforehand; gradients of single
+        examples come on top once they were asked for. Python's own objects do not count: about 30 kB for each of the last
+        8 batch sizes, and a copy of L for each call of forward or step, which is the caller's."""
+        return self._memory.nbytes
 
     def __repr__(self):
         sizes = ", ".join(f"{i}={n}" for i, n in self.sizes.items())
@@ -269,7 +279,9 @@ class Program:
         """Run a per-example pass; returns the binder that knows its arrays."""
         binder = Binder(self.xp, self.graph, self._memory, self._plan.sizes)
         binder.array(Ref("L.each", self.graph.shapes["L"])).fill(1)
-        for call in binder.backward(steps):
+        calls = binder.backward(steps)
+        self._memory.check([*calls, *binder.fills])
+        for call in (*binder.fills, *calls):
             call()
         return binder
 
@@ -291,6 +303,11 @@ class Program:
                   for name, array in inputs.items()}
         plan = self._plan_for(intake.sizes_of(arrays, self.graph, self.sizes))
         self._state = "new"                     # the values that were computed belong to the inputs before
+        if self._filled is not plan:
+            self._filled = None
+            for fill in plan.fills:
+                fill()
+            self._filled = plan
         self._plan = plan
         for name, array in arrays.items():
             plan.inputs[name][...] = array
@@ -316,25 +333,33 @@ class Program:
     # ------------------------------------------------------------------ binding
 
     def _plan_for(self, sizes):
+        """The plan for these sizes; the one that was used longest ago makes room for a new one."""
         key = sizes.get(self.graph.batch)
-        if key not in self._plans:
-            self._plans[key] = self._bound(sizes)
-        return self._plans[key]
+        if self._plans and self._plan.sizes.get(self.graph.batch) == key:
+            return self._plan
+        plan = self._plans.pop(key, None) or self._bound(sizes)
+        self._plans[key] = plan                 # the last in the order of the dictionary
+        if len(self._plans) > PLANS:
+            del self._plans[next(iter(self._plans))]
+        return plan
 
     def _bound(self, sizes):
         binder = Binder(self.xp, self.graph, self._memory, sizes)
         inputs = {name: binder.array(Ref(name, i)) for name, i in self.graph.roles.inputs.items()}
         forward = [(node.out.name, call) for node in self.graph.nodes for call in binder.forward(node)]
         values = {**inputs, **{node.out.name: binder.array(node.out) for node in self.graph.nodes}}
-        if "L" not in self.graph.roles.computed:
-            return Plan(sizes, inputs, values, forward, {}, [], [], {}, [])
-        every = backward(self.graph, mean_in=self.mean_in)
-        steps = backward(self.graph, set(self.params), mean_in=("loss",))       # 1/B is in L.grad, with lr
-        grads = {r.name.removesuffix(".grad"): binder.array(r) for r in (Ref("L.grad", self.graph.shapes["L"]), *(s.target for s in every))}
-        reached = {s.target.name for s in steps}
-        learned = {name: grads[name] for name in self.params if name + ".grad" in reached}
-        moves = [partial(self.xp.subtract, self.params[name], g, out=self.params[name]) for name, g in learned.items()]
-        return Plan(sizes, inputs, values, forward, grads, binder.backward(every), binder.backward(steps), learned, moves)
+        grads, whole, update, learned, moves = {}, [], [], {}, []
+        if "L" in self.graph.roles.computed:
+            every = backward(self.graph, mean_in=self.mean_in)
+            steps = backward(self.graph, set(self.params), mean_in=("loss",))       # 1/B is in L.grad, with lr
+            refs = (Ref("L.grad", self.graph.shapes["L"]), *(s.target for s in every))
+            grads = {r.name.removesuffix(".grad"): binder.array(r) for r in refs}
+            whole, update = binder.backward(every), binder.backward(steps)
+            reached = {s.target.name for s in steps}
+            learned = {name: grads[name] for name in self.params if name + ".grad" in reached}
+            moves = [partial(self.xp.subtract, self.params[name], g, out=self.params[name]) for name, g in learned.items()]
+        self._memory.check([*(call for _, call in forward), *whole, *update, *moves, *binder.fills])
+        return Plan(sizes, inputs, values, forward, grads, whole, update, learned, moves, binder.fills)
 
 
 def _initial(graph, name, own, sizes, rng):

@@ -139,6 +139,8 @@ TABLE = (
     method("reshape", 3, 2), method("reshape", (-1,)), method("transpose", 1, 0), method("transpose", [1, 0]),
     method("ravel"), method("copy"), method("astype", np.float64),
     Row("ndarray.T", lambda xp, d: d(F).T, CORE),
+    Row("ndarray.base", lambda xp, d: (lambda a: [v.base is a for v in (a.T, a[1:], a.reshape(3, 2), a.T.reshape(6))])(d(F)),
+        "cupy/_core/_routines_manipulation.pyx, _reshape: a view where strides allow it, else a copy"),
     Row("ndarray.fill", changed(F, lambda xp, a, d: a.fill(2.0)), f"{CORE}, fill"),
     Row("ndarray.fill", changed(F, lambda xp, a, d: a.fill(np.float32(2))), f"{CORE}, fill"),
     Row("ndarray.fill", changed(F, lambda xp, a, d: a.fill(P)), f"{CORE}: non-scalar numpy.ndarray", raises=ValueError),

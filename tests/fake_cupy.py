@@ -28,8 +28,10 @@ class ndarray:
 
     __hash__ = None
 
-    def __init__(self, host):
+    def __init__(self, host, viewed=None):
         self._host = host
+        shares = viewed is not None and np.may_share_memory(host, viewed._host)
+        self.base = (viewed if viewed.base is None else viewed.base) if shares else None
 
     def __getattr__(self, name):
         if name.startswith("__"):               # asked for by Python and NumPy themselves
@@ -72,7 +74,7 @@ class ndarray:
 
     @property
     def T(self):
-        return ndarray(self._host.T)
+        return ndarray(self._host.T, self)
 
     def fill(self, value):
         if np.ndim(getattr(value, "_host", value)):
@@ -80,7 +82,7 @@ class ndarray:
         self._host.fill(getattr(value, "_host", value))
 
     def __getitem__(self, key):
-        return ndarray(self._host[_key(self, key)])
+        return ndarray(self._host[_key(self, key)], self)
 
     def __setitem__(self, key, value):
         if isinstance(value, np.ndarray) and value.ndim:
@@ -136,7 +138,8 @@ def _key(array, key):
 def _method(name):
     def call(self, *arguments, out=None, **options):
         host = getattr(self._host, name)
-        return _result(host(*arguments, **options, **({} if out is None else {"out": out._host})), out)
+        found = host(*arguments, **options, **({} if out is None else {"out": out._host}))
+        return out if out is not None else ndarray(np.asarray(found), self)
     return call
 
 

@@ -271,3 +271,85 @@ def test_what_does_not_fit_is_refused_before_it_is_allocated():
     batch, sizes = mb.equations(USUAL).with_index("b"), dict(b=10**9, i=1000, j=1000, y=10)
     with pytest.raises(MemoryError, match=f"b=1000000000.*would need {batch.nbytes(**sizes):,} bytes, and .* are free on the cpu"):
         batch.compile(**sizes)
+
+
+# ---------------------------------------------------------------- what a call reads and writes
+
+
+def test_an_axis_of_size_1_hides_no_gap():
+    """h stands between m and e in the middle of x: with h = 1 their axes look like one, and are not."""
+    net = mb.equations("o[h,e] = W[m] * x[h,m,e]\nL = sum(o[h,e]**2, over=(h,e))").with_index("b").compile(b=2, h=1, m=3, e=2)
+    net.params["W"][...] = 1
+    x = np.arange(12.0).reshape(2, 1, 3, 2)
+    L = net.forward(x=x)
+    assert_array_equal(net.values["o"], x.sum(axis=2))
+    assert_array_equal(L, (x.sum(axis=2) ** 2).sum(axis=(1, 2)))
+
+
+@pytest.mark.parametrize("order", ["b before r", "r alone"])
+def test_a_last_batch_of_one_is_not_the_batch_before(order):
+    """With replicas and one example every step equals that of a program compiled for one example."""
+    text = "o[h,e] = V[m] * x[h,m,e]\nL = sum(o[h,e]**2, over=(h,e))"
+    batch = mb.equations(text).with_index("b").with_index("r", parameters=True)
+    sizes = dict(r=2, h=1, m=3, e=2) if order == "r alone" else dict(r=1, h=2, m=3, e=1)
+    rng = np.random.default_rng(0)
+    many, one = (batch.compile(b=b, dtype="float64", **sizes).init(np.random.default_rng(5)) for b in (4, 1))
+    for n in (4, 1, 1, 4, 1):
+        x = rng.normal(size=(sizes["r"], n, sizes["h"], sizes["m"], sizes["e"]))
+        L = many.forward(x=x)
+        many.backward()
+        if n == 1:
+            assert_allclose(L, one.forward(x=x), rtol=1e-13)
+            one.backward()
+            assert all(np.allclose(many.grads[name], one.grads[name], rtol=1e-12) for name in one.grads)
+
+
+def test_low_rank_factors_on_one_line_cost_what_they_cost_on_two():
+    """s = A D x at 1000 x 1000, rank 4: no array of 1000 x 1000 is ever made, forward or backward."""
+    one = mb.equations("s[j] = A[j,r] * D[r,i] * x[i]\nL = squared_error(s[j], t[j])").with_index("b")
+    two = mb.equations("d[r] = D[r,i] * x[i]\ns[j] = A[j,r] * d[r]\nL = squared_error(s[j], t[j])").with_index("b")
+    for b in (1, 8, 4096):
+        sizes = dict(b=b, i=1000, j=1000, r=4)
+        assert one.nbytes(**sizes) <= 1.01 * two.nbytes(**sizes) < 5_000_000 * max(b // 100, 1)
+    four = mb.equations("s[j] = A[j,k] * C[k,m] * D[m,i] * x[i]\nL = squared_error(s[j], t[j])").with_index("b")
+    assert four.nbytes(b=8, i=400, j=400, k=400, m=400) < 4.5e6            # three matrices and their gradients are 3.84e6
+
+
+def test_one_line_and_two_have_one_value_and_one_gradient():
+    one = mb.equations("s[j] = A[j,r] * D[r,i] * x[i]\nL = squared_error(s[j], t[j])").with_index("b")
+    two = mb.equations("d[r] = D[r,i] * x[i]\ns[j] = A[j,r] * d[r]\nL = squared_error(s[j], t[j])").with_index("b")
+    sizes = dict(b=7, i=30, j=20, r=3)
+    params, inputs = drawn(one, sizes, 0)
+    nets = [loaded(q.compile(dtype="float64", **sizes), params) for q in (one, two)]
+    for net in nets:
+        net.forward(**inputs)
+        net.backward()
+    assert all(np.allclose(nets[0].grads[n], nets[1].grads[n], rtol=1e-12) for n in ("A", "D", "x", "t"))
+
+
+def test_the_calls_of_few_batch_sizes_are_kept():
+    """Beside the arrays a program keeps Python's objects, for eight batch sizes at most; and no array comes with a new size."""
+    text = "z[j] = W[j,i] * x[i]\nm[j] = mean(z[j], over=b)\nL = squared_error(z[j], t[j]) + (z[j] - m[j]) * (z[j] - m[j])"
+    net = mb.equations(text).with_index("b").compile(b=60, i=3, j=2).init(np.random.default_rng(0))
+    x, t, nbytes = np.ones((60, 3)), np.ones((60, 2)), net.nbytes
+
+    def sweep():
+        for n in range(1, 61):
+            net.step(0.0, x=x[:n], t=t[:n])
+    sweep()
+    assert net.nbytes == nbytes
+    assert peak_of(sweep) < 3 * peak_of(lambda: [net.step(0.0, x=x[:n], t=t[:n]) for n in range(1, 9)])
+    assert len(net._plans) == 8
+
+
+def test_means_over_the_batch_are_right_after_any_other_size():
+    """1/B is another number for each size; the arrays that hold it are shared by all sizes."""
+    text = "m[j] = mean(x[j], over=b)\nL = sum(x[j] * m[j] * W[j], over=j)"
+    net = mb.equations(text).with_index("b").compile(b=6, j=2, dtype="float64")
+    net.params["W"][...] = 1
+    rng = np.random.default_rng(0)
+    for n in (6, 2, 6, 1, 5, 2, 3):
+        x = rng.normal(size=(n, 2))
+        assert_allclose(net.forward(x=x), x @ x.mean(axis=0), rtol=1e-13)
+        net.backward()
+        assert_allclose(net.grads["W"], (x.mean(axis=0) ** 2), rtol=1e-12)
