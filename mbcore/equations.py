@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from . import indexing, loops, reference
-from .graph import lower
 from .intake import check_names
 from .latex import latex
+from .lowering import lower
 from .notation import parse
 from .program import Program
 
@@ -28,11 +28,12 @@ class Equations:
     statements: tuple
     replicas: tuple = ()            # indices that parameters got: r
     newest: str | None = None       # the index that was added last, highlighted in LaTeX
+    batch: str | None = None        # the index that inputs and values got and parameters did not: b
 
     graph: object = field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
-        object.__setattr__(self, "graph", lower(self.statements, self.replicas))
+        object.__setattr__(self, "graph", lower(self.statements, self.replicas, self.batch))
 
     def __str__(self):
         width = max(len(str(s.left)) for s in self.statements)
@@ -62,7 +63,9 @@ class Equations:
         others. Inputs named in `shared` do not get it.
         """
         statements = indexing.with_index(self.statements, name, parameters, shared, self.replicas)
-        return Equations(statements, (name, *self.replicas) if parameters else self.replicas, name)
+        if parameters:
+            return Equations(statements, (name, *self.replicas), name, self.batch)
+        return Equations(statements, self.replicas, name, name)
 
     def unrolled(self, B):
         """B copies of the equations instead of an index: inputs x_0, x_1, ..., the parameters once, and the mean of the losses."""

@@ -1,4 +1,4 @@
-"""What the indices mean: who is an input, a parameter, a computed value; adding an index; copying instead of indexing."""
+"""What the indices mean: roles of names, where a letter is summed, adding an index, copying instead of indexing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,21 @@ import re
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 
-from .notation import LOSSES, REDUCTIONS, Call, Number, Power, Product, Ref, Statement, Sum, children, rebuilt, refs
+from .notation import (
+    LOSSES,
+    REDUCTIONS,
+    Call,
+    Number,
+    Power,
+    Product,
+    Ref,
+    Statement,
+    Sum,
+    children,
+    rebuilt,
+    refs,
+    with_children,
+)
 
 
 @dataclass(frozen=True)
@@ -61,23 +75,119 @@ def ordered(statements):
 
 
 def letters(node):
-    """The unbound index letters of an expression. over= binds; a loss binds its class index."""
+    """The letters that an expression bears. over= binds, and after `placed` so do the sums of products and losses."""
     if isinstance(node, Ref):
         return set(node.indices)
     below = set().union(*map(letters, children(node)))
-    if isinstance(node, Call) and node.function in REDUCTIONS:
-        return below - set(node.over)
-    if isinstance(node, Call) and node.function in LOSSES:
-        given, right = map(letters, node.args)
-        return right if right < given else below
-    return below
+    keeps = isinstance(node, Call) and node.function == "softmax"
+    return below if keeps else below - set(getattr(node, "over", ()))
 
 
-def summed(product, context):
-    """Einstein's rule: the letters that stand in two factors or more and that the left side lacks."""
-    each = [letters(f) for f in product.factors]
-    found = sorted(set().union(*each) - set(context))
-    return tuple(i for i in found if sum(i in e for e in each) >= 2)
+# ------------------------------------------------------------------ where a letter is summed
+
+
+def placed(statement):
+    """The right side with each sum where it stands: `over` of a product, and of a loss, names the letters summed there.
+
+    Brackets and function arguments are scopes. A letter is free, and never summed by itself, where the left side, an
+    over= around it or another term of the same sum bears it alone. Any other letter is summed in the innermost scope
+    in whose product it stands at least twice. The product around that scope no longer counts it; what is left there
+    decides: none, nothing more to do; two or more, that product sums its own; exactly one, two readings: refused.
+
+    Raises NotationError for two readings, and for a letter that stands once and that the left side lacks.
+    """
+    free = set(statement.left.indices)
+    alone, _ = _seen(statement.right, free)
+    for letter, bearer in alone.items():
+        raise statement.error(_stands_once(letter, bearer), bearer)
+    return _placed(statement.right, free, statement)
+
+
+def _seen(e, free):
+    """What the product or sum around an expression sees of its letters, those in `free` left out.
+
+    Returns (alone, inside), two dictionaries. alone: letter that e bears -> the Ref (or softmax) that bears it.
+    inside: letter that is summed in e -> the bracket or function that sums it, None if that is yet to come around e.
+    """
+    alone, inside = {}, {}
+    if isinstance(e, Ref):
+        return {i: e for i in e.indices if i not in free}, inside
+    if isinstance(e, Call) and e.function in LOSSES:
+        return _seen_loss(e, free)
+    below = [(child, *_seen(child, free | set(getattr(e, "over", ())))) for child in children(e)]
+    for child, bears_alone, sums in below:
+        for letter, bearer in bears_alone.items():
+            alone.setdefault(letter, bearer)
+        for letter, scope in sums.items():
+            around = None if isinstance(e, Sum) else e if isinstance(e, Call) else child
+            inside.setdefault(letter, scope or around)
+    if isinstance(e, Sum):
+        return alone, {i: scope for i, scope in inside.items() if i not in alone}
+    if isinstance(e, Call) and e.function == "softmax":
+        alone.update({i: e for i in e.over if i in letters(e) - free})
+    if isinstance(e, Product):
+        repeated = [i for i in alone if sum(i in bears_alone for _, bears_alone, _ in below) > 1]
+        inside.update(dict.fromkeys(repeated))
+    return {i: bearer for i, bearer in alone.items() if i not in inside}, inside
+
+
+def _seen_loss(e, free):
+    """A loss sums what its scores bear and what is not free. Labels have all indices of the scores but that one."""
+    scores, target = map(letters, e.args)
+    labels = e.function != "squared_error" and scores - target - free and target <= scores | free
+    kept = {i: e.args[1] for i in target - free if labels}
+    return kept, {i: e for i in (scores | target) - free - set(kept)}
+
+
+def _placed(e, free, statement):
+    if isinstance(e, Call) and e.function in LOSSES:
+        return replace(e, over=tuple(i for r in refs(e.args[0]) for i in r.indices if i not in free))
+    if not isinstance(e, (Sum, Product)):
+        around = free | set(getattr(e, "over", ()))
+        return with_children(e, [_placed(child, around, statement) for child in children(e)])
+    alone = [_seen(child, free)[0] for child in children(e)]
+    if isinstance(e, Sum):
+        around = free.union(*alone)
+        return with_children(e, [_placed(term, around, statement) for term in children(e)])
+    every = sorted(set().union(*alone))
+    over = tuple(i for i in every if sum(i in own for own in alone) > 1)
+    for letter in every:
+        if letter not in over:
+            _refuse_two_readings(letter, e, free, statement)
+    factors = [_placed(f, free | set(over) & set(own), statement) for f, own in zip(e.factors, alone)]
+    return replace(e, factors=tuple(factors), over=over)
+
+
+def _refuse_two_readings(letter, product, free, statement):
+    """The letter stands once in this product: NotationError if a factor sums it inside as well."""
+    for factor in product.factors:
+        _, inside = _seen(factor, free)
+        if letter not in inside:
+            continue
+        scope = inside[letter] or factor
+        name = scope.function if isinstance(scope, Call) else ""
+        drop = "drop the bracket, or " if scope is factor and isinstance(factor, Product) else ""
+        bearer = next(own[letter] for own, _ in (_seen(f, free) for f in product.factors) if letter in own)
+        raise statement.error(
+            f"{letter} is summed inside {name}(\u2026) and stands once outside it: {drop}use another letter or another "
+            f"line, or write sum(\u2026, over={letter}). Inside: {scope}; outside: {bearer}",
+            bearer,
+        )
+
+
+def _stands_once(letter, bearer):
+    """Why a letter that nothing sums and that the left side lacks is refused, and what to write instead."""
+    if isinstance(bearer, Call):
+        return f"softmax keeps its index; {letter} is missing on the left side"
+    once = f"the index {letter} of {bearer} stands once and the left side lacks it"
+    if not bearer.name[0].isupper():
+        return f"{once}; to add over it, write sum(..., over={letter})"
+    short = next(i for i in (letter[0], "k", "l", "m") if i == letter or i not in bearer.indices)
+    picked = Ref(bearer.name, tuple(short if i == letter else i for i in bearer.indices))
+    row = f"to pick by a label, multiply by a one-hot input, as in {picked} * x[{short}]"
+    if len(letter) > 1:
+        return f"{once}. An index is a letter that takes every value; {row}"
+    return f"{once}; to add over it, write sum(..., over={letter}); {row}"
 
 
 def bears(node, bearing, index):

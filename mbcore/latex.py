@@ -1,69 +1,101 @@
-"""The equations as LaTeX, with the newest index highlighted."""
+"""The equations as LaTeX, with the newest index highlighted; each sum stands where `indexing.placed` has put it."""
 
 from __future__ import annotations
 
 import re
 
-from .indexing import summed
-from .notation import Call, Number, Power, Product, Ref, Sum
+from .indexing import placed
+from .notation import REDUCTIONS, Call, Number, Power, Product, Ref, Sum
 
-GREEK = {"sigmoid": r"\sigma", "tanh": r"\tanh", "exp": r"\exp", "log": r"\log", "relu": r"\mathrm{relu}"}
-HIGHLIGHT = r"{\color{#D55E00}\boldsymbol{%s}}"      # the braces end the colour: MathJax would go on to the end of the row
+WORDS = {"sigmoid": r"\sigma", "tanh": r"\tanh", "exp": r"\exp", "log": r"\log", "relu": r"\mathrm{relu}"}
+
+# In MathJax 3 \color{...} holds to the end of the group, in MathJax 2 for the one group behind it: hence both braces.
+HIGHLIGHT = r"{\color{#D55E00}{\boldsymbol{%s}}}"
 
 
 def latex(statements, newest=None):
     """An aligned block, one row an equation. Summed indices get their sum sign; W0 becomes W^0, lam a word."""
-    rows = (rf"{_expression(s.left, (), newest)} &= {_expression(s.right, s.left.indices, newest)}" for s in statements)
+    write = _Writer(newest)
+    rows = (rf"{write.ref(s.left)} &= {write.expression(placed(s))}" for s in statements)
     return r"\begin{aligned}" + r" \\ ".join(rows) + r"\end{aligned}"
 
 
-def _index(letter, newest):
-    return HIGHLIGHT % letter if letter == newest else letter
+class _Writer:
+    """Expressions as LaTeX, for one newest index."""
+
+    def __init__(self, newest):
+        self.newest = newest
+
+    def letters(self, indices):
+        return ",".join(HIGHLIGHT % i if i == self.newest else i for i in indices)
+
+    def ref(self, e):
+        return _name(e.name) + (f"[{self.letters(e.indices)}]" if e.indices else "")
+
+    def expression(self, e):
+        match e:
+            case Number(): return _number(e.value)
+            case Ref(): return self.ref(e)
+            case Sum(): return self.sum(e)
+            case Product(): return self.product(e)
+            case Power(exponent=-1): return rf"\frac{{1}}{{{self.expression(e.base)}}}"
+            case Power(): return f"{self.bracketed(e.base, Sum, Product, Power, Call)}^{{{_number(e.exponent)}}}"
+            case Call(): return self.call(e)
+
+    def bracketed(self, e, *kinds):
+        text = self.expression(e)
+        return rf"\left({text}\right)" if isinstance(e, kinds) else text
+
+    def sum(self, e):
+        text = "".join(f" {'+' if sign > 0 else '-'} {self.bracketed(term, Sum)}" for sign, term in e.terms)
+        return text[3:] if e.terms[0][0] > 0 else "-" + text[3:]
+
+    def product(self, e):
+        above = [f for f in e.factors if not _divides(f)]
+        below = [f.base for f in e.factors if _divides(f)]
+        text = self.row(above) or "1"
+        if below:
+            text = rf"\frac{{{text}}}{{{self.expression(below[0]) if len(below) == 1 else self.row(below)}}}"
+        return (rf"\sum_{{{self.letters(e.over)}}} " if e.over else "") + text
+
+    def row(self, factors):
+        """Factors side by side; a dot where two numbers would read as one, brackets where a sum sign would reach too far."""
+        text = ""
+        for f in factors:
+            reduction = isinstance(f, Call) and f.function in REDUCTIONS and len(factors) > 1
+            part = rf"\left({self.expression(f)}\right)" if reduction else self.bracketed(f, Sum, Product)
+            text += (r" \cdot " if part[0].isdigit() else r"\, ") * bool(text) + part
+        return text
+
+    def call(self, e):
+        args = ",\\ ".join(self.expression(a) for a in e.args)
+        over = self.letters(e.over if e.function in (*REDUCTIONS, "softmax") else ())
+        if e.function == "sum":
+            return rf"\sum_{{{over}}} \left({args}\right)"
+        if e.function == "mean":
+            return rf"\operatorname{{mean}}_{{{over}}} \left({args}\right)"
+        if e.function == "sqrt":
+            return rf"\sqrt{{{args}}}"
+        word = WORDS.get(e.function, r"\mathrm{%s}" % e.function.replace("_", r"\_"))
+        return word + (f"_{{{over}}}" if over else "") + rf"\left({args}\right)"
+
+
+def _divides(e):
+    return isinstance(e, Power) and e.exponent == -1
+
+
+def _number(value):
+    """A number with all its digits: 0.5, 10^{-7}."""
+    text = str(Number(value))
+    digits, _, power = text.partition("e")
+    if not power:
+        return text
+    return rf"{digits} \cdot 10^{{{int(power)}}}" if digits != "1" else f"10^{{{int(power)}}}"
 
 
 def _name(name):
-    letters, number, copy = re.fullmatch(r"([A-Za-z_]*?)(\d*)(_\d+)?", name).groups() if re.fullmatch(r"[A-Za-z_]*?\d*(_\d+)?", name) else (name, "", "")
-    word = letters if len(letters) == 1 else r"\mathrm{%s}" % letters.replace("_", r"\_")
+    """W0 -> W^{0}, x_3 (a copy) -> x_{3}, W0_3 -> W^{0}_{3}, lam -> a word."""
+    found = re.fullmatch(r"([A-Za-z_]*?)(\d*)(_\d+)?", name)
+    word, number, copy = found.groups() if found else (name, "", "")
+    word = word if len(word) == 1 else r"\mathrm{%s}" % word.replace("_", r"\_")
     return word + (f"^{{{number}}}" if number else "") + (f"_{{{copy[1:]}}}" if copy else "")
-
-
-def _expression(e, context, newest):
-    inside = lambda node: _expression(node, context, newest)
-    match e:
-        case Number(): return f"{e.value:g}"
-        case Ref(): return _name(e.name) + (f"[{','.join(_index(i, newest) for i in e.indices)}]" if e.indices else "")
-        case Sum():
-            text = "".join(f" {'+' if sign > 0 else '-'} {_bracketed(t, context, newest, Sum)}" for sign, t in e.terms)
-            return text[3:] if e.terms[0][0] > 0 else "-" + text[3:]
-        case Product(): return _product(e, context, newest)
-        case Power(exponent=-1): return rf"\frac{{1}}{{{inside(e.base)}}}"
-        case Power(): return f"{_bracketed(e.base, context, newest, Sum, Product, Power)}^{{{e.exponent:g}}}"
-        case Call(): return _call(e, context, newest)
-
-
-def _bracketed(e, context, newest, *kinds):
-    text = _expression(e, context, newest)
-    return rf"\left({text}\right)" if isinstance(e, kinds) else text
-
-
-def _product(e, context, newest):
-    over = summed(e, context)
-    wide = (*context, *over)
-    top = [_bracketed(f, wide, newest, Sum) for f in e.factors if not (isinstance(f, Power) and f.exponent == -1)]
-    low = [_expression(f.base, wide, newest) for f in e.factors if isinstance(f, Power) and f.exponent == -1]
-    text = r"\, ".join(top) or "1"
-    text = rf"\frac{{{text}}}{{{' '.join(low)}}}" if low else text
-    return (rf"\sum_{{{','.join(_index(i, newest) for i in over)}}} " if over else "") + text
-
-
-def _call(e, context, newest):
-    args = ",\\ ".join(_expression(a, (*context, *e.over), newest) for a in e.args)
-    over = ",".join(_index(i, newest) for i in e.over)
-    if e.function == "sum":
-        return rf"\sum_{{{over}}} \left({args}\right)"
-    if e.function == "mean":
-        return rf"\operatorname{{mean}}_{{{over}}} \left({args}\right)"
-    if e.function == "sqrt":
-        return rf"\sqrt{{{args}}}"
-    word = GREEK.get(e.function, r"\mathrm{%s}" % e.function.replace("_", r"\_"))
-    return word + (f"_{{{over}}}" if over else "") + rf"\left({args}\right)"

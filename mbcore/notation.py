@@ -1,14 +1,16 @@
 """The slides' notation as data: text -> tree -> text.
 
 One statement a line, `name[indices] = expression`. The text is parsed by the standard library's `ast`, walked
-against a list of what is allowed, and never evaluated. What the statements mean is decided in `indexing`.
+against a list of what is allowed, and never evaluated. A bracketed product stays a Product of its own inside the
+product around it, because a bracket is a place where letters are summed. Which are, is decided in `indexing`.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass, field
+import unicodedata
+from dataclasses import dataclass, field, replace
 
 MAPS = ("sigmoid", "tanh", "relu", "exp", "log", "sqrt")        # one value in, one value out
 REDUCTIONS = ("sum", "mean")                                    # over= removes the index
@@ -19,7 +21,25 @@ RESERVED = ("B", "N")
 MAX_TEXT, MAX_LINE, MAX_DEPTH, MAX_POWER = 20_000, 1_000, 40, 16
 
 
-INSTEAD = {ast.MatMult: "@ is not needed: write W0[j,i] * x[i], and the repeated i is summed", ast.BitXor: "a power is written **"}
+INSTEAD = {
+    ast.MatMult: "@ is not needed: write W0[j,i] * x[i], and the repeated i is summed",
+    ast.BitXor: "a power is written **",
+}
+
+# What people paste from a slide or a text, and what to type instead.
+TYPE_INSTEAD = {
+    "\u2212\u2010\u2011\u2012\u2013\u2014\u2015": "type -",
+    "\u00b7\u22c5\u00d7\u2217\u2022\u2219\u2062": "a product is written *",
+    "\u00f7\u2215\u2044\u2236": "a quotient is written /",
+    "\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb": "there are no quotation marks here; delete it",
+    "\u2032\u2033": "a name has no prime; call it h2",
+    "\u03c3": "the slides' sigma is written sigmoid",
+    "\u03a3\u2211": "a repeated index is summed by itself; any other sum is written sum(..., over=i)",
+    "\u221a": "a root is written sqrt(...)",
+    "\u2190\u2254\u21d0": "type =",
+    "\u2299": "the product of two values with the same indices is written *",
+    "\t": "type spaces",
+}
 
 
 class NotationError(ValueError):
@@ -68,20 +88,19 @@ class Sum:
 
 @dataclass(frozen=True)
 class Product:
-    """Factors; a / b is the product of a and b**-1."""
+    """Factors; a / b is the product of a and b**-1. A Product among the factors is a bracket."""
 
     factors: tuple
     at: int = field(default=0, compare=False)
+    over: tuple = ()                # the letters summed here; the parser leaves it to indexing.placed
 
     def __str__(self):
         text = ""
         for factor in self.factors:
             if text and isinstance(factor, Power) and factor.exponent == -1:
                 text += f" / {_inside(factor.base, Sum, Product)}"
-            elif isinstance(factor, Product):                   # the parser makes none: (1/B) in the loops
-                text += f"{' * ' * bool(text)}({str(factor).replace(' ', '')})"
             else:
-                text += f"{' * ' * bool(text)}{_inside(factor, Sum)}"
+                text += " * " * bool(text) + _factor(factor)
         return text
 
 
@@ -92,19 +111,23 @@ class Power:
     at: int = field(default=0, compare=False)
 
     def __str__(self):
-        return f"{_inside(self.base, Sum, Product, Power)}**{self.exponent:g}"
+        return f"{_inside(self.base, Sum, Product, Power)}**{Number(self.exponent)}"
 
 
 @dataclass(frozen=True)
 class Call:
     function: str
     args: tuple
-    over: tuple = ()
+    over: tuple = ()                # as written; for a loss, the letters that it sums: see indexing.placed
     at: int = field(default=0, compare=False)
 
     def __str__(self):
-        over = [f"over={self.over[0]}"] if len(self.over) == 1 else [f"over=({','.join(self.over)})"] if self.over else []
-        return f"{self.function}({', '.join([*map(str, self.args), *over])})"
+        parts = [str(a) for a in self.args]
+        if len(self.over) == 1:
+            parts.append(f"over={self.over[0]}")
+        elif self.over:
+            parts.append(f"over=({','.join(self.over)})")
+        return f"{self.function}({', '.join(parts)})"
 
 
 @dataclass(frozen=True)
@@ -125,6 +148,13 @@ def _inside(node, *kinds):
     return f"({node})" if isinstance(node, kinds) else str(node)
 
 
+def _factor(node):
+    """A factor as text: sums and products in brackets, a fraction of one as tight as on the slides, (1/B)."""
+    text = _inside(node, Sum, Product)
+    fraction = isinstance(node, Product) and len(node.factors) == 2 and node.factors[0] == Number(1.0)
+    return text.replace(" ", "") if fraction and isinstance(node.factors[1], Power) else text
+
+
 def children(node):
     """The expressions directly below a node."""
     match node:
@@ -140,15 +170,21 @@ def refs(node):
     return (node,) if isinstance(node, Ref) else tuple(r for child in children(node) for r in refs(child))
 
 
+def with_children(node, new):
+    """The same node over other expressions, one for each of its children."""
+    match node:
+        case Sum(): return replace(node, terms=tuple((sign, n) for (sign, _), n in zip(node.terms, new)))
+        case Product(): return replace(node, factors=tuple(new))
+        case Power(): return replace(node, base=new[0])
+        case Call(): return replace(node, args=tuple(new))
+    return node
+
+
 def rebuilt(node, change):
     """The same expression with every Ref replaced by change(ref)."""
-    match node:
-        case Ref(): return change(node)
-        case Sum(): return Sum(tuple((sign, rebuilt(t, change)) for sign, t in node.terms), node.at)
-        case Product(): return Product(tuple(rebuilt(f, change) for f in node.factors), node.at)
-        case Power(): return Power(rebuilt(node.base, change), node.exponent, node.at)
-        case Call(): return Call(node.function, tuple(rebuilt(a, change) for a in node.args), node.over, node.at)
-    return node
+    if isinstance(node, Ref):
+        return change(node)
+    return with_children(node, [rebuilt(child, change) for child in children(node)])
 
 
 def parse(text):
@@ -188,8 +224,9 @@ class _Line:
             raise self.error(f"the line has {len(self.source):,} characters; at most {MAX_LINE:,} are read")
         strange = next((k for k, c in enumerate(self.source) if not (" " <= c <= "~")), None)
         if strange is not None:
-            hint = "the slides' sigma is written sigmoid" if self.source[strange] in "\u03c3\u03a3" else "use plain letters"
-            raise self.error(f"the character {self.source[strange]!a} is not part of the notation; {hint}", strange)
+            c = self.source[strange]
+            called = unicodedata.name(c, "").lower() or "invisible"
+            raise self.error(f"the character {c!a} ({called}) is not part of the notation; {_instead_of(c)}", strange)
         depth = 0
         for k, c in enumerate(self.source):
             depth += (c in "([{") - (c in ")]}")
@@ -243,11 +280,23 @@ class _Line:
         return Sum((*terms, (sign, right)), node.col_offset)
 
     def product(self, node):
-        left, right = self.expression(node.left), self.expression(node.right)
-        if isinstance(node.op, ast.Div):
-            right = Power(right, -1, right.at)
-        sides = (side.factors if isinstance(side, Product) else (side,) for side in (left, right))
-        return Product(tuple(f for side in sides for f in side), node.col_offset)
+        sign, factors = self.chain(node)
+        product = Product(tuple(factors), node.col_offset)
+        return product if sign > 0 else Sum(((-1, product),), node.col_offset)
+
+    def chain(self, node):
+        """(sign, factors) of a chain of * and / without brackets; a minus in front of it is the sign."""
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            again = isinstance(node.operand, ast.UnaryOp)
+            sign, factors = self.chain(node.operand) if again else (1, [self.expression(node.operand)])
+            return -sign, factors
+        if not isinstance(node, ast.BinOp) or not isinstance(node.op, (ast.Mult, ast.Div)):
+            return 1, [self.expression(node)]
+        bracketed = node.left.col_offset > node.col_offset      # only an opening bracket stands in between
+        sign, factors = (1, [self.expression(node.left)]) if bracketed else self.chain(node.left)
+        right = self.expression(node.right)
+        divides = isinstance(node.op, ast.Div)
+        return sign, [*factors, Power(right, -1, right.at) if divides else right]
 
     def exponent(self, node):
         value = node.operand if (negative := isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)) else node
@@ -305,3 +354,24 @@ class _Line:
         if not isinstance(node, ast.Name) or not re.fullmatch("[a-z][a-z0-9]*", node.id):
             raise self.error("an index is a small letter, as in x[b,i]", node)
         return node.id
+
+
+def _instead_of(character):
+    """What to type instead of a character that is no part of the notation."""
+    hint = next((hint for group, hint in TYPE_INSTEAD.items() if character in group), None)
+    called, plain = unicodedata.name(character, ""), unicodedata.normalize("NFKC", character)
+    if hint:
+        return hint
+    if "SUPERSCRIPT" in called:
+        return "a power is written **2"
+    if "SUBSCRIPT" in called:
+        return "write it behind the name, as in W0, or as an index, as in x[i]"
+    if unicodedata.category(character) in ("Zs", "Zl", "Zp"):
+        return "it looks like a space; type an ordinary space"
+    if unicodedata.category(character) in ("Cf", "Cc"):
+        return "it cannot be seen; delete it"
+    if called.startswith("GREEK"):
+        return f"write its name in plain letters: {called.split()[-1].lower()}"
+    if len(plain) == 1 and " " < plain <= "~":
+        return f"type {plain}"
+    return "use plain letters; perhaps it only looks like one"

@@ -138,14 +138,14 @@ def test_where_the_printed_loops_have_the_mean(places, where):
 
 
 def highlighted(tex):
-    return set(re.findall(r"\{\\color\{#D55E00\}\\boldsymbol\{(\w+)\}\}", tex))
+    return set(re.findall(r"\{\\color\{#D55E00\}\{\\boldsymbol\{(\w+)\}\}\}", tex))
 
 
 def test_latex_highlights_the_newest_index_alone():
     one = mb.equations(USUAL)
     batch, both = one.with_index("b"), one.with_index("b").with_index("r", parameters=True)
     assert highlighted(one.latex()) == set() and highlighted(batch.latex()) == {"b"} and highlighted(both.latex()) == {"r"}
-    plain = re.sub(r"\{\\color\{#D55E00\}\\boldsymbol\{(\w+)\}\}", r"\1", batch.latex())
+    plain = re.sub(r"\{\\color\{#D55E00\}\{\\boldsymbol\{(\w+)\}\}\}", r"\1", batch.latex())
     assert "W^{0}[j,i]" in plain and "x[b,i]" in plain and r"\sum_{i}" in plain and "b" not in re.search(r"W\^\{0\}\[(.*?)\]", plain)[1]
     assert plain.count("{") == plain.count("}") and plain.count(r"\left(") == plain.count(r"\right)")
     assert batch._repr_latex_() == f"$${batch.latex()}$$"

@@ -1,0 +1,99 @@
+"""Which values are probabilities and which are raw scores: what a loss may be given.
+
+cross_entropy takes scores, since it has a softmax of its own; nll takes probabilities, since it takes their logarithm.
+Either given the other would run and compute something else. What is known of a value follows from the nodes that
+compute it, whatever names it was given on the way: 1 * P, -(-P), P + 0 and P / 1 are P.
+"""
+
+from __future__ import annotations
+
+from .graph import Contraction, Map, Softmax
+
+ANY_SIGN = ("tanh", "log")              # their results may be negative whatever they are given
+
+
+class Kinds:
+    """What is known of each value, kept by position of its indices.
+
+    same    name -> (origin, number, where): the value is number * origin, whose index k is its index where[k]
+    over    name of a softmax -> the position over which it is one
+    raw     name -> positions along which the value may be negative: a parameter, or computed from one
+    """
+
+    def __init__(self, parameters):
+        self.same, self.over = {}, {}
+        self.raw = {name: set(range(len(indices))) for name, indices in parameters.items()}
+        self.parameters = parameters
+
+    def add(self, node):
+        """Learn what a node's result is. Nodes come in the order in which they are computed."""
+        out = node.out
+        if isinstance(node, Softmax):
+            if node.over in out.indices:
+                self.over[out.name] = out.indices.index(node.over)
+            return
+        if isinstance(node, Contraction):
+            terms = [t for t in node.terms if t.coefficient != 0]
+            raw = {i for t in terms for f in t.factors for k, i in enumerate(f.indices) if k in self.raw.get(f.name, ())}
+            self.raw[out.name] = {k for k, i in enumerate(out.indices) if i in raw}
+            if len(terms) == 1 and len(terms[0].factors) == 1 and not terms[0].powers:
+                self.rename(out, terms[0].factors[0], terms[0].coefficient)
+        elif isinstance(node, Map):
+            self.raw[out.name] = self.raw_map(node)
+            if node.function == "power" and node.exponent == 1:
+                self.rename(out, node.arg, 1.0)
+
+    def rename(self, out, value, number):
+        """out = number * value, with the same indices in some order."""
+        if set(out.indices) == set(value.indices):
+            origin, own, where = self.same.get(value.name, (value.name, 1.0, range(len(value.indices))))
+            self.same[out.name] = (origin, own * number, [out.indices.index(value.indices[k]) for k in where])
+
+    def raw_map(self, node):
+        """Positions along which f(arg) may be negative."""
+        arg = self.raw.get(node.arg.name, set())
+        if node.function in ANY_SIGN:
+            return set(range(len(node.out.indices)))
+        odd = node.function == "power" and node.exponent % 2 == 1
+        if odd or node.function == "relu":
+            return {k for k, i in enumerate(node.out.indices) if i in {node.arg.indices[m] for m in arg}}
+        return set()
+
+    def softmax_of(self, ref, index):
+        """(name, number) if this value is a number times a softmax over `index`, else None."""
+        origin, number, where = self.same.get(ref.name, (ref.name, 1.0, range(len(ref.indices))))
+        if origin in self.over and ref.indices[where[self.over[origin]]] == index:
+            return origin, number
+        return None
+
+    def check(self, statement, loss, scores, target):
+        """NotationError for probabilities given to cross_entropy, raw scores to nll, or raw scores as a distribution."""
+        if loss.function == "squared_error":
+            return
+        index = loss.over[0]
+        softmax = self.softmax_of(scores, index)
+        if loss.function == "cross_entropy" and softmax and softmax[1] == 1:
+            is_one = "is a softmax already" if softmax[0] == scores.name else f"is the softmax {softmax[0]} by another name"
+            raise statement.error(
+                f"cross_entropy takes scores and {scores.name} {is_one}: use nll({scores}, {target}), "
+                "or give cross_entropy the scores",
+                scores,
+            )
+        if loss.function == "nll" and (self.is_raw(scores, index) or softmax and softmax[1] < 0):
+            raise statement.error(
+                f"nll takes probabilities and {scores.name} is {self.described(scores)}: use cross_entropy({scores}, "
+                f"{target}) for scores, or give nll a softmax of them, as in P[{index}] = softmax(..., over={index})",
+                scores,
+            )
+        if index in target.indices and self.is_raw(target, index) and target.name not in self.parameters:
+            raise statement.error(
+                f"the second argument of {loss.function} is what is right, a distribution, and {target.name} is "
+                f"{self.described(target)}; the order is {loss.function}(what the net says, what is right)",
+                target,
+            )
+
+    def is_raw(self, ref, index):
+        return any(ref.indices[k] == index for k in self.raw.get(ref.name, ()))
+
+    def described(self, ref):
+        return "a parameter, so any numbers" if ref.name in self.parameters else "raw scores, no probabilities"
