@@ -1,7 +1,7 @@
 """A term, a product of values summed over some indices, bound to matrix products without copies where the layout allows.
 
     bind       the calls for one term; the calls themselves only compute
-    cheapest   the order in which a product of three or more factors takes the fewest multiplications
+    cheapest   the order in which a product of three or more factors takes the fewest multiplications; letters_of a part
     aligned    a view of an array with one axis for each of some indices
 
 An operand is an array with its index letters, contiguous in their order. Which call is made depends on the letters and on
@@ -119,6 +119,7 @@ def _down_to_two(xp, factors, out, scratch, sizes):
     if len(factors) <= 2:
         return [], factors
     calls, count = [], 0
+    letters = [f.indices for f in factors]
 
     def part(tree, outside):
         """The operand for one part of the order; `outside`: the letters that are needed later."""
@@ -134,19 +135,19 @@ def _down_to_two(xp, factors, out, scratch, sizes):
 
     def halves(tree, outside):
         left, right = tree
-        a = part(left, outside | _letters(right, factors))
-        b = part(right, outside | _letters(left, factors))
+        a = part(left, outside | letters_of(right, letters))
+        b = part(right, outside | letters_of(left, letters))
         return a, b
 
-    order = cheapest([f.indices for f in factors], out.indices, sizes)
+    order = cheapest(letters, out.indices, sizes)
     return calls, list(halves(order, set(out.indices)))
 
 
-def _letters(tree, factors):
-    """All letters of the factors in one part of an order."""
+def letters_of(tree, factors):
+    """All letters in one part of an order. factors: the letters of each."""
     if isinstance(tree, tuple):
-        return _letters(tree[0], factors) | _letters(tree[1], factors)
-    return set(factors[tree].indices)
+        return letters_of(tree[0], factors) | letters_of(tree[1], factors)
+    return set(factors[tree])
 
 
 def _numbered(scratch, first, indices, slot):

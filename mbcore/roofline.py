@@ -12,6 +12,7 @@ import numpy as np
 
 from .backend import array_module
 from .checking import real, shown, whole
+from .contraction import cheapest, letters_of
 from .derivatives import Accumulate, backward
 from .graph import Contraction
 from .hardware import throughput
@@ -94,16 +95,24 @@ class _Count:
         return self.places(ref.indices) * (8 if ref.name in self.graph.labels else self.itemsize)
 
     def term(self, term, out, accumulate):
-        """A product of factors, two at a time as `contraction.bind` takes them, put into or added to out."""
+        """A product of factors, two at a time in the order that `contraction` takes, put into or added to out."""
         self.nbytes += sum(map(self.bytes_of, (*term.factors, out, *(out,) * accumulate)))
         self.flops += self.places(out.indices) * accumulate
-        have = set(term.factors[0].indices) if term.factors else set()
-        if len(term.factors) == 1 and have - set(out.indices):
-            self.flops += self.places(have)
-        for k, factor in enumerate(term.factors[1:], 2):
-            every = have | set(factor.indices)
-            have = every & {*out.indices, *(i for f in term.factors[k:] for i in f.indices)}
-            self.flops += self.places(every) * (2 if every != have else 1)
+        factors = [f.indices for f in term.factors]
+        if len(factors) == 1 and set(factors[0]) - set(out.indices):
+            self.flops += self.places(factors[0])
+        if len(factors) > 1:
+            self.product(cheapest(factors, out.indices, self.sizes), set(out.indices), factors)
+
+    def product(self, order, needed, factors):
+        """Count a product whose letters `needed` are needed afterwards; returns those that it bears."""
+        if not isinstance(order, tuple):
+            return set(factors[order])
+        left, right = order
+        every = self.product(left, needed | letters_of(right, factors), factors)
+        every |= self.product(right, needed | letters_of(left, factors), factors)
+        self.flops += self.places(every) * (2 if every - needed else 1)
+        return every & needed
 
     def elementwise(self, read, out):
         self.nbytes += sum(map(self.bytes_of, (*read, out)))

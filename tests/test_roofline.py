@@ -45,3 +45,13 @@ def test_the_roof_is_the_lower_of_two():
 def test_peak_is_of_this_world():
     found = roofline.peak(n=256, copied=2**22, budget=0.1)
     assert 1e8 < found.flops < 1e14 and 1e8 < found.bandwidth < 1e13
+
+
+def test_three_factors_are_counted_in_the_order_in_which_they_are_multiplied():
+    """s = A D x: D x first, then A; its gradients likewise. As on two lines."""
+    one = mb.equations("s[j] = A[j,r] * D[r,i] * x[i]\nL = squared_error(s[j], t[j])").with_index("b")
+    b, i, j, r = 8, 50, 40, 3
+    found = roofline.work(one, b=b, i=i, j=j, r=r)
+    forward, to_A, to_D = 2 * b * r * (i + j), 2 * b * r * (i + j), 2 * b * r * (j + i)
+    assert found.flops - (forward + to_A + to_D + j * r + r * i) == roofline.work(
+        mb.equations("L = squared_error(s[j], t[j])").with_index("b"), b=b, j=j).flops + b * j
