@@ -2,13 +2,15 @@
 
 Everything that `advise` measures rests on it: the noise scale, the steps that a batch saves, the learning rate that
 belongs to a batch. A loss that divides by B once more, or sums, or lets shapes broadcast, gives a number for each of
-these and no error. So the loss of some scores is compared with the losses of single examples among them. The scores
-are computed once; dropout and batch normalisation, which act before the scores, cannot disturb the comparison.
+these and no error. So the loss of some scores, and its gradient, are compared with those of single examples among
+them. The scores are computed once; dropout and batch normalisation, which act before the scores, cannot disturb the
+comparison.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 
@@ -34,9 +36,9 @@ def broken(loss, scores, target) -> str | None:
     if not math.isfinite(together):
         return f"a finite number; got {together} for {n} examples whose own losses are finite"
     scale = np.abs(own).mean()
-    if abs(together - own.mean()) <= (SHARE + _rounding(whole)) * scale:
-        return _shares(whole, own, scale)
-    return _unlike(loss, scores, target, together, own)
+    if not abs(together - own.mean()) <= (SHARE + _rounding(whole)) * scale:
+        return _unlike(loss, scores, target, together, own)
+    return _shares(whole, own, scale) or _other_gradient(loss, scores, target, own)
 
 
 def not_a_loss(found, n: int) -> str | None:
@@ -86,6 +88,29 @@ def _shares(whole, own, scale):
     return None
 
 
+def _other_gradient(loss, scores, target, own):
+    """At the start all losses may be nearly alike, so that a weighted mean is no other; its gradient is."""
+    if not hasattr(scores, "detach") or not scores.is_floating_point():
+        return None
+    torch, n = sys.modules["torch"], len(target)
+    with torch.enable_grad():
+        free = scores.detach().clone().requires_grad_()
+        whole = loss(free, target)
+        if whole.grad_fn is None:
+            return None                                     # it does not depend on the scores
+        (together,) = torch.autograd.grad(whole.double().mean(), free)
+        alone = [loss(free[k : k + 1], target[k : k + 1]).double().mean() for k in range(n)]
+        (apart,) = torch.autograd.grad(sum(alone) / n, free)
+    off = float((together.double() - apart.double()).abs().max())
+    if off <= (SHARE + _rounding(whole)) * float(apart.double().abs().max()):
+        return None
+    said = (
+        f"the mean over the batch of each example's own loss; the gradient of the loss of {n} examples is not the "
+        "mean of the gradients of their own losses"
+    )
+    return _weighing(said, loss, scores, target, own)
+
+
 def _missing(own, together, target, missing):
     k = int(np.argmax(missing))
     value = target[k].detach().cpu().reshape(-1)[:4].tolist()
@@ -113,16 +138,21 @@ def _unlike(loss, scores, target, together, own):
         return f"{said}: 1/{n} of it, so 1/B stands twice. Do not divide a mean by the number of examples"
     if abs(times / n - 1) < 0.1:
         return f"{said}: it doubles with the batch, as a sum does. Use reduction='mean'"
+    return _weighing(said, loss, scores, target, own)
+
+
+def _weighing(said, loss, scores, target, own):
+    """The words for a loss that weighs examples by what else is in the batch."""
     shape = getattr(scores, "shape", None)
     if shape is not None and _spreads(shape, target.shape):
         return (
             f"{said}: scores of shape {list(shape)} and targets of shape {list(target.shape)} broadcast, so that "
             "each score meets every target. Give both one shape: a target [n, 1], or scores.squeeze(1)"
         )
-    if _weighted(loss, scores, target, own):
+    if _by_class(loss, scores, target, own):
         return (
-            f"{said}, and equal only among examples of one class: class weights, which PyTorch divides by their "
-            "sum over the batch. Return weight[target] * loss for each example (reduction='none')"
+            f"{said}, though it is among examples of one class: class weights, which PyTorch divides by their sum "
+            "over the batch. Return weight[target] * loss for each example (reduction='none')"
         )
     return (
         f"{said}. Does it divide by something that differs from batch to batch, such as the number of labels that "
@@ -139,7 +169,7 @@ def _spreads(scores, target):
     return math.prod(common) > max(math.prod(scores), math.prod(target))
 
 
-def _weighted(loss, scores, target, own):
+def _by_class(loss, scores, target, own):
     """Whether the mean is right for examples of one class and wrong across classes."""
     if target.ndim != 1 or target.is_floating_point():
         return False

@@ -76,13 +76,17 @@ def _parts(data):
     pair = getattr(data, "tensors", data)               # of a TensorDataset
     if isinstance(pair, (tuple, list)) and len(pair) == 2:
         return "x", pair[0], "target", pair[1]
-    said = f"data: expected examples with x_train and target_train, got {shown(data)}"
+    said = f"data: expected examples with x_train and target_train, got {_kind(data)}"
     if hasattr(data, "batch_size") and hasattr(data, "dataset"):
         said = (
             "data: expected all examples, got a DataLoader, which has chosen a batch size already; "
             "give loader.dataset if that is a TensorDataset"
         )
     raise TypeError(f"{said}; {WAYS_OUT}")
+
+
+def _kind(data):
+    return f"a {type(data).__name__}" if hasattr(data, "columns") else shown(data)
 
 
 def _numbers(name, array):

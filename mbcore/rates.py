@@ -3,9 +3,9 @@
     searched    a rate for the batch of the trials, before the noise scale is measured
     confirmed   the rate for the advised batch: from every start, and twice as large as well
 
-A rate *fails* from a start where the loss is thrown up to RISE times its start on the way, ends no lower than it
-started, or falls by less than STUCK of what it falls from the best start. A rate next to one that fails is no rate to
-recommend: it would fail from the next start.
+A rate *fails* from a start where the loss is thrown up to RISE times its start on the way, or hardly falls: by less
+than STUCK of what it falls from the best start, without coming near the end of that one. A rate next to one that fails
+is no rate to recommend: it would fail from the next start.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .tried import STARTS
 RATES = 4.0 ** np.arange(-12, 7)    # that may be tried from the first start; the best is refined by a factor of 2
 FIRST = 11                          # 1/4
 RISE = 3.0                          # times the loss at the start: a rate that throws it up so far has failed
-STUCK = 0.25                        # of the best start's fall
+STUCK = 0.25                        # of the best start's fall: less is hardly any
 CLEAR = 2.0                         # times a rate has to work too, from every start, for it to be recommended
 AWAY = 0.8                          # of the best rate's fall: the largest rate that reaches so much is near the best
 
@@ -28,7 +28,7 @@ AWAY = 0.8                          # of the best rate's fall: the largest rate 
 class Trials:
     """Trainings of n steps on batches of B, each from one of the starts with one learning rate.
 
-    loss[start, rate]: the mean loss after them, inf where the rate failed. before[start]: at the start.
+    loss[start, rate]: the mean loss after them, inf where it was thrown up. before[start]: at the start.
     """
 
     def __init__(self, tried, B, n):
@@ -54,27 +54,37 @@ class Trials:
             if not self.tried.step(self.tried.batch(self.B), lr) <= self.limit[start]:
                 return inf
         loss = self.tried.loss(self.probe)
-        return loss if isfinite(loss) and loss < self.before[start] else inf
+        return loss if isfinite(loss) else inf
+
+    def fails(self, lr):
+        """Whether this rate fails from any of the starts."""
+        losses = [self.run(start, lr) for start in range(STARTS)]
+        falls = [before - loss for before, loss in zip(self.before, losses)]
+        if inf in losses or max(falls) <= 0:
+            return True
+        best = min(losses)
+        near = best + STUCK * (max(self.before) - best)
+        return any(fall < STUCK * max(falls) and loss > near for fall, loss in zip(falls, losses))
 
     def fall(self, lr):
-        """How far the loss falls at this rate, from the worst start; -inf where it fails from any."""
-        falls = [self.before[start] - self.run(start, lr) for start in range(STARTS)]
-        return min(falls) if min(falls) >= STUCK * max(falls) else -inf
+        """How far the loss falls at this rate, the mean over the starts; -inf where it fails from any."""
+        if self.fails(lr):
+            return -inf
+        return float(np.mean(self.before)) - float(np.mean([self.run(start, lr) for start in range(STARTS)]))
 
     def failed(self, above):
         """(the smallest rate above this one that failed from some start, the batch), or None."""
         rates = sorted({lr for _, lr in self.loss if lr > above})
-        return next(((lr, self.B) for lr in rates if self._fails(lr)), None)
+        return next(((lr, self.B) for lr in rates if self._has_failed(lr)), None)
 
-    def _fails(self, lr):
-        starts = [start for start in range(STARTS) if (start, lr) in self.loss]
-        if len(starts) == STARTS:
-            return self.fall(lr) == -inf
-        return any(self.loss[start, lr] == inf for start in starts)
+    def _has_failed(self, lr):
+        """As `fails`, by the starts that were tried."""
+        losses = [self.loss[start, lr] for start in range(STARTS) if (start, lr) in self.loss]
+        return self.fails(lr) if len(losses) == STARTS else inf in losses
 
     def clear(self, lr):
         """Whether this rate and CLEAR times as much work from every start."""
-        return self.fall(lr) > -inf and self.fall(CLEAR * lr) > -inf
+        return not self.fails(lr) and not self.fails(CLEAR * lr)
 
     def worst(self):
         """(rate, loss from the worst start it was tried from), by rate."""
@@ -97,7 +107,7 @@ def searched(tried, B, line, seconds):
     for fraction in _grid(trials):
         yield 0.6 * fraction, {"rates": trials.worst()}
     best = min((lr for _, lr in trials.loss), key=lambda lr: trials.loss[0, lr])
-    if trials.loss[0, best] == inf:
+    if not trials.loss[0, best] < trials.before[0]:
         yield 1.0, {"rates": trials.worst(), "why_not": _never_fell(trials)}
         return
     near = [best / 2, best, best * 2]
@@ -127,7 +137,7 @@ def _grid(trials):
             loss = trials.run(0, float(RATES[at]))
             yield min(0.9, len(trials.loss) / 9)
             lowest = trials.run(0, float(RATES[k]))
-            if loss > lowest and lowest < inf or way == 1 and loss == inf:
+            if loss > lowest and lowest < trials.before[0] or way == 1 and loss == inf:
                 break
             k, at = at, at + way
     for lr in (float(RATES[k]) / 2, float(RATES[k]) * 2):

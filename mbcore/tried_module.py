@@ -1,13 +1,15 @@
 """A PyTorch module that `advise` tries out; see `tried`. PyTorch is never imported here: whoever has a module has it.
 
 The copy keeps the module's modes, so what is in evaluation mode or frozen stays so; a parameter that requires no
-gradient is not trained.
+gradient is not trained. Hooks that somebody has put on the module would run thousands of times on whatever they
+hold: the copy goes without them, and the advice says so.
 """
 
 from __future__ import annotations
 
 import copy
 import random
+import warnings
 from contextlib import contextmanager
 
 import numpy as np
@@ -35,10 +37,13 @@ class TriedModule(Tried):
                 "loss: expected a function of (scores, target), as torch.nn.functional.cross_entropy is, "
                 f"got {shown(loss)}"
             )
-        self.torch, self._loss, self._random = torch, loss, None
-        self._counted = {}
+        self.torch, self._random, self._counted = torch, None, {}
         with torch.inference_mode(False):
-            self._copy(net)
+            self.net = _copied(net, "net")
+            self._loss = _copied(loss, "loss") if isinstance(loss, torch.nn.Module) else loss
+        self.notes = (*_notes(net), *_without_hooks(self.net))
+        if any(torch.nn.parameter.is_lazy(p) for p in self.net.parameters()):
+            raise ValueError("net: expected a module whose parameters have shapes; run a lazy one on a batch first")
         self.learned = [p for p in self.net.parameters() if p.requires_grad]
         self._trained_names = {name for name, p in self.net.named_parameters() if p.requires_grad}
         self.parameters = sum(p.numel() for p in self.learned)
@@ -46,22 +51,16 @@ class TriedModule(Tried):
             raise ValueError("net: expected a module with parameters that require a gradient, got none")
         self.on = self.learned[0].device
         self.device = "gpu" if self.on.type == "cuda" else "cpu"
-        self.notes = _notes(net)
-        with self.private():
+        with self.private(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")                 # PyTorch warns of broadcasting; it is refused below
             self._starts = [{name: t.detach().clone() for name, t in self._held()}]
             self._x, self._target = self._tensors(examples)
-            self._check()
+            self._check(net)
             free = self.free()
             self.largest = max(last_that(lambda B: self.nbytes(B) <= free), self.least)
         self.reset()
 
     # ------------------------------------------------------------------ what comes in
-
-    def _copy(self, net):
-        try:
-            self.net = copy.deepcopy(net)
-        except Exception as error:
-            raise TypeError(f"net: expected a module that copy.deepcopy can copy: {error}") from None
 
     def _held(self):
         """(name, tensor) of all that a training may change: parameters and buffers."""
@@ -81,7 +80,7 @@ class TriedModule(Tried):
                 tensor = tensor.long()
             yield tensor.to(self.on)
 
-    def _check(self):
+    def _check(self, net):
         """Shapes, labels, the least batch, whether examples are coupled, and the loss's contract."""
         extremes = self.extremes()
         for self.least in (1, 2):                           # batch normalisation cannot take one example
@@ -94,8 +93,19 @@ class TriedModule(Tried):
                 if said or self.least == 2:
                     words = str(error) if said else f"net: {self._does_not_take(error)}"
                     raise ValueError(words) from error
+        self._refuse_another_s_parameters(net)
         self.coupled = self._coupling()
         self._hold_to_contract(extremes)
+
+    def _refuse_another_s_parameters(self, net):
+        """A penalty on the parameters, taken from the module itself, would stand still while the copy learns."""
+        theirs = [p for p in net.parameters() if p.requires_grad]
+        loss = self._mean_loss(np.full(self.least, 0))
+        if any(g is not None for g in self.torch.autograd.grad(loss, theirs, allow_unused=True)):
+            raise ValueError(
+                "loss: expected a function of scores and target alone; this one uses the module's own parameters, "
+                "and it is a copy that is tried. Leave the penalty out"
+            )
 
     def _does_not_take(self, error):
         scores = ""
@@ -282,6 +292,33 @@ class TriedModule(Tried):
         with self.torch.autograd.graph.saved_tensors_hooks(look, lambda tensor: tensor):
             self._mean_loss(np.arange(B))
         return sum(2 * p.nbytes for p in self.learned) + sum(kept.values())
+
+
+def _copied(module, name):
+    try:
+        return copy.deepcopy(module)
+    except Exception as error:
+        raise TypeError(f"{name}: expected a module that copy.deepcopy can copy: {error}") from None
+
+
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+def _without_hooks(net):
+    """Take off all hooks that are not PyTorch's own, as those of spectral_norm are; a note where there were any."""
+    taken = 0
+    for module in net.modules():
+        for kind in HOOKS:
+            hooks = getattr(module, kind)
+            for key in [k for k, hook in hooks.items() if not _of_torch(hook)]:
+                del hooks[key]
+                taken += 1
+    return (f"The module's hooks ({taken}) were left out.",) if taken else ()
+
+
+def _of_torch(hook):
+    home = getattr(hook, "__module__", None) or type(hook).__module__
+    return home.partition(".")[0] == "torch"
 
 
 def _notes(net):
