@@ -52,11 +52,10 @@ def per_example(graph, wanted):
     b = graph.batch
     if b is None:
         raise ValueError("per-example gradients: L has no batch index; add one by with_index")
-    for node in graph.nodes:
-        mixed = next((r for r in node.reads if b in r.indices and b not in node.out.indices), None)
-        if mixed is not None:
-            raise ValueError(f"per-example gradients: {node.out} mixes the examples of {mixed}, "
-                             "so the loss of one example has no gradient of its own")
+    if graph.coupled:
+        value, read = graph.coupled
+        raise ValueError(f"per-example gradients: {value} mixes the examples of {read}, "
+                         "so the loss of one example has no gradient of its own")
 
     def each(ref):
         front = sum(i in graph.replicas for i in ref.indices)

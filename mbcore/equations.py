@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from . import indexing, loops, reference
-from .intake import check_names
+from .checking import host_array
+from .intake import check_names, checked_sizes, sizes_of
 from .latex import latex
 from .lowering import lower
-from .notation import parse
+from .notation import Ref, parse
 from .program import Program
 
 
@@ -85,15 +86,33 @@ class Equations:
         Returns (values, gradients), dictionaries by name. The sizes are read off the arrays.
         """
         check_names(inputs, self.inputs, self.parameters)
-        arrays, shapes = {**params, **inputs}, self.graph.shapes
-        sizes = {i: n for name, a in arrays.items() for i, n in zip(shapes[name], getattr(a, "shape", ()))}
+        arrays, shapes = self._loop_arrays({**params, **inputs}), self.graph.shapes
+        sizes = {i: n for name, a in arrays.items() for i, n in zip(shapes[name], a.shape)}
         sizes.update({used: sizes[own] for used, own, _ in self.graph.same_sizes if own in sizes})
+        sizes = checked_sizes(self.graph, sizes)
+        sizes_of(arrays, self.graph, sizes)
         every = loops.forward_loops(self.graph)
         if "L" in self.computed:
             every += loops.backward_loops(self.graph, mean_in)
         done = reference.run(every, arrays, sizes, shapes)
         values = {name: done[name] for name in self.computed}
         return values, {n.removesuffix(".grad"): a for n, a in done.items() if n.endswith(".grad")}
+
+    def _loop_arrays(self, arrays):
+        """The parameters and inputs for the loops: all that there are, each an array of real numbers."""
+        for name in self.parameters:
+            if name not in arrays:
+                raise ValueError(f"params: expected an array for each parameter; {name} is missing")
+        found = {name: host_array(name, a) for name, a in arrays.items()}
+        for name, a in found.items():
+            if name not in self.graph.shapes:
+                raise ValueError(f"params: {name} is no parameter here; there are {', '.join(self.parameters) or 'none'}")
+            if a.dtype.kind not in "iuf":
+                raise TypeError(f"{name}: expected real numbers, got {a.dtype}")
+            if a.ndim != len(self.graph.shapes[name]):
+                wanted = Ref(name, self.graph.shapes[name])
+                raise ValueError(f"{name}: expected an array for {wanted}, one axis an index, got shape {a.shape}")
+        return found
 
     def latex(self):
         """The equations as LaTeX, the newest index in colour and bold."""

@@ -22,16 +22,22 @@ def float_dtype(dtype):
     return found
 
 
-def checked_sizes(graph, sizes):
-    """Every index has one size; an error names the first index that has none, a wrong one, or two."""
+def check_nothing_pending(graph):
+    """An index in over= that no value has: with_index has not been called, or not with this letter."""
     if graph.pending:
         raise ValueError(f"over={graph.pending[0]}: no value here has the index {graph.pending[0]}; "
                          f"add it by with_index({graph.pending[0]!r}) before compile")
+
+
+def checked_sizes(graph, sizes):
+    """Every index has one size; an error names the first index that has none, a wrong one, or two."""
+    check_nothing_pending(graph)
     letters = list(dict.fromkeys(i for indices in graph.shapes.values() for i in indices)
                    | dict.fromkeys(used for used, _, _ in graph.same_sizes))
     for i, n in sizes.items():
         if i not in letters:
-            raise ValueError(f"{i}: there is no such index; the equations have {', '.join(letters) or 'none'}")
+            hint = "" if graph.batch else f"; they are for one example, and with_index({i!r}) before compile adds the batch index"
+            raise ValueError(f"{i}: there is no such index; the equations have {', '.join(letters) or 'none'}{hint}")
         if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 1:
             raise ValueError(f"{i}: expected a whole number of at least 1, got {n!r}")
     for i in letters:
@@ -42,6 +48,17 @@ def checked_sizes(graph, sizes):
             raise ValueError(f"{used}: {used}={sizes[used]} and {own}={sizes[own]} contradict each other: "
                              f"both are the same position of {name}")
     return {i: int(sizes[i]) for i in letters}
+
+
+def check_numbers(graph, sizes, dtype):
+    """The numbers in the equations fit into the dtype: 1e300 * x[i] does in float64 alone."""
+    largest = np.finfo(dtype).max
+    for node in graph.nodes:
+        for term in getattr(node, "terms", ()):
+            number = term.times(sizes)
+            if abs(number) > largest:
+                raise ValueError(f"{node.out.name}: the number {number:g} in its equation is too large for {dtype}, "
+                                 f"which ends at {largest:.1e}; compile with dtype='float64' or use smaller units")
 
 
 def checked_mean_in(mean_in):
@@ -131,7 +148,9 @@ def sizes_of(arrays, graph, sizes):
         if array.ndim == len(indices) - 1 and indices[0] in graph.replicas:
             indices = indices[1:]               # one array for all replicas
         if array.ndim != len(indices):
-            raise ValueError(f"{name}: expected the indices [{','.join(indices)}], so {len(indices)} axes, got shape {array.shape}")
+            one = b is None and array.ndim == len(indices) + 1
+            hint = '; the equations are for one example: with_index("b") before compile adds the batch index' if one else ""
+            raise ValueError(f"{name}: expected the indices [{','.join(indices)}], so {len(indices)} axes, got shape {array.shape}{hint}")
         for i, n in zip(indices, array.shape):
             if i == b and first is None:
                 if n > sizes[b]:

@@ -10,7 +10,7 @@ import math
 
 from .graph import Contraction, Graph, Loss, Map, Softmax, Term
 from .indexing import letters, ordered, placed, roles, used_letters
-from .notation import LOSSES, MAPS, REDUCTIONS, Call, Number, Power, Product, Ref, Sum, children
+from .notation import LOSSES, MAPS, REDUCTIONS, Call, Number, Power, Product, Ref, Sum, children, refs
 from .probabilities import Kinds
 
 FUNCTIONS = {
@@ -35,6 +35,7 @@ def lower(statements, replicas=(), batch=None):
     shapes = {**role.inputs, **role.parameters, **builder.shapes}
     graph = Graph(tuple(builder.nodes), role, tuple(replicas), tuple(sorted(builder.pending)), shapes)
     _check_loss(statements, graph, batch)
+    _check_batch(statements, graph)
     return graph
 
 
@@ -58,6 +59,16 @@ def _check_loss(statements, graph, batch):
             f"sum or average the others away, as in L = sum(..., over={own[-1]})",
             s.left,
         )
+
+
+def _check_batch(statements, graph):
+    """The batch index is b wherever a value has it: x[c,i] beside x[b,i] would read other examples, also missing ones."""
+    b = graph.batch
+    for s in statements:
+        for ref in refs(s.right):
+            if any((i == b) != (own == b) for i, own in zip(ref.indices, graph.shapes[ref.name])):
+                own = Ref(ref.name, graph.shapes[ref.name])
+                raise s.error(f"{ref} is {own} elsewhere, and {b} is the batch index: keep {b} in its place", ref)
 
 
 def constant(e):
@@ -113,6 +124,8 @@ class _Builder:
 
     def number(self, e):
         """The value of an expression of numbers alone, None for any other."""
+        if refs(e):
+            return None
         try:
             return constant(e)
         except (ArithmeticError, ValueError):
@@ -220,7 +233,9 @@ class _Builder:
             return
         whole = Ref(target.name, out.indices)
         labels = "" if e.function == "squared_error" else f", or be {whole} for whole-number labels"
-        raise self.s.error(f"{target} must have the indices of {scores}{labels}", target)
+        shared = f"; one label for all is given once for each {', '.join(out.indices)}, so it is not in shared="
+        shared = shared if labels and given < set(out.indices) else ""
+        raise self.s.error(f"{target} must have the indices of {scores}{labels}{shared}", target)
 
 
 def _flat(e, number):

@@ -7,6 +7,8 @@ compute it, whatever names it was given on the way: 1 * P, -(-P), P + 0 and P / 
 
 from __future__ import annotations
 
+from math import isclose
+
 from .graph import Contraction, Map, Softmax
 
 ANY_SIGN = ("tanh", "log")              # their results may be negative whatever they are given
@@ -15,13 +17,13 @@ ANY_SIGN = ("tanh", "log")              # their results may be negative whatever
 class Kinds:
     """What is known of each value, kept by position of its indices.
 
-    same    name -> (origin, number, where): the value is number * origin, whose index k is its index where[k]
+    parts   name -> {(origin, where): number}: the value is the sum of number * origin, whose index k is its index where[k]
     over    name of a softmax -> the position over which it is one
     raw     name -> positions along which the value may be negative: a parameter, or computed from one
     """
 
     def __init__(self, parameters):
-        self.same, self.over = {}, {}
+        self.parts, self.over = {}, {}
         self.raw = {name: set(range(len(indices))) for name, indices in parameters.items()}
         self.parameters = parameters
 
@@ -36,18 +38,26 @@ class Kinds:
             terms = [t for t in node.terms if t.coefficient != 0]
             raw = {i for t in terms for f in t.factors for k, i in enumerate(f.indices) if k in self.raw.get(f.name, ())}
             self.raw[out.name] = {k for k, i in enumerate(out.indices) if i in raw}
-            if len(terms) == 1 and len(terms[0].factors) == 1 and not terms[0].powers:
-                self.rename(out, terms[0].factors[0], terms[0].coefficient)
+            if all(len(t.factors) == 1 and not t.powers for t in terms):
+                self.rename(out, [(t.factors[0], t.coefficient) for t in terms])
         elif isinstance(node, Map):
             self.raw[out.name] = self.raw_map(node)
             if node.function == "power" and node.exponent == 1:
-                self.rename(out, node.arg, 1.0)
+                self.rename(out, [(node.arg, 1.0)])
 
-    def rename(self, out, value, number):
-        """out = number * value, with the same indices in some order."""
-        if set(out.indices) == set(value.indices):
-            origin, own, where = self.same.get(value.name, (value.name, 1.0, range(len(value.indices))))
-            self.same[out.name] = (origin, own * number, [out.indices.index(value.indices[k]) for k in where])
+    def rename(self, out, terms):
+        """out = the sum of number * value over (value, number), where all have the same indices in some order."""
+        found = {}
+        for value, number in terms:
+            if set(value.indices) != set(out.indices):
+                return
+            for (origin, where), own in self.parts_of(value).items():
+                key = origin, tuple(out.indices.index(value.indices[k]) for k in where)
+                found[key] = found.get(key, 0.0) + own * number
+        self.parts[out.name] = {key: number for key, number in found.items() if number}
+
+    def parts_of(self, ref):
+        return self.parts.get(ref.name) or {(ref.name, tuple(range(len(ref.indices)))): 1.0}
 
     def raw_map(self, node):
         """Positions along which f(arg) may be negative."""
@@ -59,27 +69,33 @@ class Kinds:
             return {k for k, i in enumerate(node.out.indices) if i in {node.arg.indices[m] for m in arg}}
         return set()
 
-    def softmax_of(self, ref, index):
-        """(name, number) if this value is a number times a softmax over `index`, else None."""
-        origin, number, where = self.same.get(ref.name, (ref.name, 1.0, range(len(ref.indices))))
-        if origin in self.over and ref.indices[where[self.over[origin]]] == index:
-            return origin, number
-        return None
+    def softmaxes(self, ref, index):
+        """{name: number} if this value is a sum of number * softmax over `index`, else {}."""
+        found = {}
+        for (origin, where), number in self.parts_of(ref).items():
+            if origin not in self.over or ref.indices[where[self.over[origin]]] != index:
+                return {}
+            found[origin] = number
+        return found
 
     def check(self, statement, loss, scores, target):
         """NotationError for probabilities given to cross_entropy, raw scores to nll, or raw scores as a distribution."""
         if loss.function == "squared_error":
             return
         index = loss.over[0]
-        softmax = self.softmax_of(scores, index)
-        if loss.function == "cross_entropy" and softmax and softmax[1] == 1:
-            is_one = "is a softmax already" if softmax[0] == scores.name else f"is the softmax {softmax[0]} by another name"
+        softmaxes = self.softmaxes(scores, index)
+        mixed = softmaxes and min(softmaxes.values()) > 0 and isclose(sum(softmaxes.values()), 1)
+        if loss.function == "cross_entropy" and mixed:
+            names = " and ".join(softmaxes)
+            is_one = "is a softmax already" if names == scores.name else f"is the softmax {names} by another name"
+            is_one = is_one if len(softmaxes) == 1 else f"is a mixture of the softmaxes {names}"
             raise statement.error(
                 f"cross_entropy takes scores and {scores.name} {is_one}: use nll({scores}, {target}), "
                 "or give cross_entropy the scores",
                 scores,
             )
-        if loss.function == "nll" and (self.is_raw(scores, index) or softmax and softmax[1] < 0):
+        negative = softmaxes and max(softmaxes.values()) < 0
+        if loss.function == "nll" and (self.is_raw(scores, index) or negative):
             raise statement.error(
                 f"nll takes probabilities and {scores.name} is {self.described(scores)}: use cross_entropy({scores}, "
                 f"{target}) for scores, or give nll a softmax of them, as in P[{index}] = softmax(..., over={index})",

@@ -49,6 +49,7 @@ class Program:
     def __init__(self, graph, sizes, device="cpu", dtype="float32", mean_in=("parameters",), _dry=False, _params=None):
         self.graph, self.device, self.dtype = graph, device, intake.float_dtype(dtype)
         self.sizes = intake.checked_sizes(graph, sizes)
+        intake.check_numbers(graph, self.sizes, self.dtype)
         self.mean_in = intake.checked_mean_in(mean_in)
         self.xp = np if _dry else array_module(device)
         self._memory = Memory(self.xp, self.sizes, self.dtype, _dry)
