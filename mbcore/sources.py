@@ -1,9 +1,17 @@
-"""Data from files: own data as NPZ or CSV, and MNIST."""
+"""Own data, from memory or from files, as a DataSet; and MNIST.
+
+    dataset     arrays, lists, tensors, a TensorDataset, a DataFrame
+    from_csv    a CSV file
+    from_npz    an NPZ file
+    mnist       MNIST, or data in its formats
+
+All go one way: labels are read by `labels`, the rest is done by `preparing.prepared`.
+"""
 
 from __future__ import annotations
 
-import csv
 import gzip
+import os
 import struct
 import zipfile
 import zlib
@@ -12,161 +20,190 @@ from pathlib import Path
 
 import numpy as np
 
-from .checking import real
-from .examples import DataSet
+from .arrays import examples
+from .checking import WrongKind, shown
+from .labels import check_axes, labelled, of_words
+from .preparing import Origin, check_features, prepared
+from .tables import table
 
-MNIST_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-MNIST_HELP = ("nothing is downloaded here; fetch https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz (11 MB) by a "
-              f"browser and give its path, or give a folder with the IDX files {', '.join(MNIST_FILES)}, as they are or as .gz")
+MNIST_FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+MNIST_ADDRESS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
+MNIST_HELP = (
+    f"nothing is downloaded here; fetch {MNIST_ADDRESS} (11 MB) by a browser and give its path, "
+    f"or give a folder with the IDX files {', '.join(MNIST_FILES)}, as they are or as .gz"
+)
+MNIST_LICENCE = (
+    "MNIST, if this is it: Y. LeCun and C. Cortes hold the copyright, CC BY-SA 3.0, "
+    "as Keras's documentation says."
+)
+
+
+def dataset(x, y=None, test=0.2, standardise=False, seed=0):
+    """Data in memory as a DataSet: x[n,...] numbers, y[n] classes, whole numbers or words.
+
+    x and y: arrays of NumPy or CuPy, lists, tensors of PyTorch, a DataFrame of pandas. Also
+    dataset(frame, "species") with the name of y's column, dataset(TensorDataset(x, y)) and
+    dataset((x, y)). Examples of more axes, images, are laid out as rows; the description says so.
+    test: the share that is kept for testing, spread over the classes, drawn with `seed`; or the
+    pair (x_test, y_test). standardise: subtract each column's mean over the examples to train on
+    and divide by its deviation (ddof 0; constant columns are only centred), in float64.
+
+    x_train, x_test: float32, [n,i]. TypeError or ValueError names what does not fit: missing
+    entries, words among the features, a quantity as target, numbers that float32 cannot hold or
+    tell apart. Warns of classes with one or two examples.
+    """
+    given = examples(x, y)
+    parts = [given]
+    if isinstance(test, (tuple, list)):
+        if len(test) != 2:
+            raise ValueError(f"test: expected a share or (x_test, y_test), got {len(test)} things")
+        parts.append(examples(*test, "x_test", "y_test"))
+        if parts[1].columns != given.columns:
+            raise ValueError("test: expected the columns of x in the same order, "
+                             f"got {parts[1].columns} and {given.columns}")
+    origin = Origin("own", columns=given.columns, trained=len(given.x) if parts[1:] else None)
+    x = [part.x for part in parts]
+    labels = _labels(origin, x, [part.target for part in parts])
+    return prepared(origin, x, labels, test, seed, standardise)
+
+
+def from_csv(path, target, test=0.2, standardise=False, seed=0, separator=None, decimal=None,
+             encoding="utf-8"):
+    """A CSV file as a DataSet: a line of column names, then lines of numbers and a class.
+
+    target: the name of the column with the class, whole numbers or words. test, standardise, seed:
+    as in `dataset`. separator: comma, semicolon, tab or bar are recognised, others are passed.
+    decimal: "." or ","; a decimal comma is recognised where a number shows it (1,5 or 0,25).
+
+    A number is written like -1.5 or 2e-3. Blanks around names and entries do not count, quotes may
+    stand around them, blank lines are skipped. A column is numbers throughout, or refused.
+
+    FileNotFoundError, IsADirectoryError; ValueError for what is no CSV file (a spreadsheet, a
+    compressed file, another encoding), for names that lack or come twice, and, by line and column,
+    for missing entries, words, dates, complex numbers, thousands separators, inf, and whole numbers
+    beyond 2**53. What may be wrong with labels and numbers is said as by `dataset`.
+    """
+    found = table(path, target, separator, decimal, encoding)
+    origin = Origin(Path(path).stem, "path", "target", Path(path).name, found.columns, found.lines)
+    labels = of_words(found.words, found.places, "target", origin.example, found.decimal)
+    return prepared(origin, [found.x], labels, test, seed, standardise)
 
 
 def from_npz(path, test=0.2, standardise=False, seed=0):
-    """Own data from an NPZ file with x [n,...] and target [n], of which the share `test` of each class is kept for testing;
-    or with x_train, target_train, x_test, target_test. standardise: see `from_csv`."""
-    stored = _load(path)
-    if "x_train" in stored:
-        _has(path, stored, ("x_train", "target_train", "x_test", "target_test"))
-        n = len(stored["x_train"])
-        x, target = (np.concatenate([stored[k + "_train"], stored[k + "_test"]]) for k in ("x", "target"))
-        return _own(path, x, target, np.arange(len(x)) >= n, standardise)
-    _has(path, stored, ("x", "target"))
-    return _own(path, stored["x"], stored["target"], (test, seed), standardise)
+    """An NPZ file as a DataSet: arrays x[n,...] and target[n], split as by `dataset`.
 
-
-def from_csv(path, target, test=0.2, standardise=False, seed=0):
-    """Own data from a CSV file: a line of column names, then numbers; the column `target` holds the class, a number or a word.
-
-    test: the share of each class that is kept for testing, drawn with `seed`. standardise: subtract the training mean of each
-    column and divide by its standard deviation (ddof 0; constant columns are only centred); otherwise x is as in the file.
+    Or with x_train, target_train, x_test, target_test, split already. Errors are those of
+    `dataset`; ValueError too for a file that is no NPZ file, lacks an array, or holds Python
+    objects, as loading these runs code; FileNotFoundError, IsADirectoryError.
     """
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, skipinitialspace=True)
-            (_, names), *rows = [(reader.line_num, row) for row in reader if row] or [(0, [])]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"path: {path} is no CSV file in UTF-8: {error}") from None
-    if len(set(names)) < len(names):
-        raise ValueError(f"path: expected different names of columns, {path} has {', '.join(names)}")
-    if target not in names:
-        raise ValueError(f"target: {path} has no column {target!r}; it has {', '.join(names) or 'none'}")
-    at, values = names.index(target), []
-    if len(names) < 2:
-        raise ValueError(f"path: expected columns beside {target!r}, {path} has none")
-    for line, row in rows:
-        if len(row) != len(names):
-            raise ValueError(f"path: expected {len(names)} entries in each line, line {line} of {path} has {len(row)}")
-        values.append([_cell(entry, path, line, name) for entry, name in zip(row, names) if name != target])
-    return _own(path, np.array(values), np.array([row[at].strip() for _, row in rows]), (test, seed), standardise)
-
-
-def _cell(entry, path, line, name):
-    try:
-        return float(entry)
-    except ValueError:
-        raise ValueError(f"path: expected numbers, line {line} of {path} has {entry!r} in the column {name!r}") from None
+    whole = ("x", "target")
+    split = ("x_train", "target_train", "x_test", "target_test")
+    stored = _load(path, lambda names: split if "x_train" in names else whole)
+    x = [array for name, array in stored.items() if name.startswith("x")]
+    targets = [array for name, array in stored.items() if name.startswith("target")]
+    trained = len(x[0]) if len(x) == 2 and x[0].ndim else None
+    origin = Origin(Path(path).stem, "path", "target", Path(path).name, trained=trained)
+    return prepared(origin, x, _labels(origin, x, targets), test, seed, standardise)
 
 
 def mnist(path):
-    """MNIST, or data in its formats: an NPZ file (x_train, y_train, x_test, y_test) or a folder of IDX files; pixels / 255."""
+    """MNIST, or data in its formats; pixels / 255.
+
+    path: an NPZ file (x_train, y_train, x_test, y_test) or a folder of IDX files.
+    The classes are the labels that occur. FileNotFoundError with where to find the files;
+    ValueError for files that are damaged, or hold anything but images of bytes and whole-number
+    labels.
+    """
     path = Path(path)
-    if path.is_dir():
-        found = [next((f for f in (path / name, path / f"{name}.gz") if f.exists()), None) for name in MNIST_FILES]
-        if None in found:
-            raise FileNotFoundError(f"path: {path} lacks {MNIST_FILES[found.index(None)]}; {MNIST_HELP}")
-        arrays = [_idx(f, axes) for f, axes in zip(found, (3, 1, 3, 1))]
-    elif path.exists():
-        stored, wanted = _load(path), ("x_train", "y_train", "x_test", "y_test")
-        _has(path, stored, wanted)
-        arrays = [stored[k] for k in wanted]
-    else:
+    if not path.exists():
         raise FileNotFoundError(f"path: there is no {path}; {MNIST_HELP}")
+    if path.is_dir():
+        arrays = _idx_folder(path)
+    else:
+        names = ("x_train", "y_train", "x_test", "y_test")
+        arrays = list(_load(path, lambda stored: names).values())
+    for images, labels in (arrays[:2], arrays[2:]):
+        fits = images.ndim > 1 and labels.shape == images.shape[:1] and len(images)
+        if not fits or images.dtype != np.uint8 or labels.dtype.kind not in "iu":
+            raise ValueError(
+                f"path: expected images of bytes and a whole-number label for each, {path} has "
+                f"{images.dtype} of shape {images.shape} and {labels.dtype} of shape {labels.shape}"
+            )
     x, target, x_test, target_test = arrays
-    for some, labels in ((x, target), (x_test, target_test)):
-        if some.shape[:1] != labels.shape or some.dtype != np.uint8 or labels.dtype.kind not in "iu":
-            raise ValueError(f"path: expected images of bytes and a whole-number label for each, {path} has {some.dtype} of shape {some.shape} "
-                             f"and {labels.dtype} of shape {labels.shape}")
-    return _data_set("mnist", *(a.reshape(len(a), -1) / np.float32(255) if a.ndim > 1 else a for a in arrays), range(int(target.max()) + 1),
-                     "MNIST, if this is it: Y. LeCun and C. Cortes hold the copyright, CC BY-SA 3.0, as Keras's documentation says.",
-                     f"{len(x) + len(x_test):,} images, {' x '.join(map(str, x.shape[1:]))} pixels, a pixel divided by 255.")
+    origin = Origin("mnist", "path", "target", path.name, trained=len(x), licence=MNIST_LICENCE)
+    x = [x, x_test]
+    labels = _labels(origin, x, [target, target_test])
+    return prepared(origin, x, labels, None, 0, False, divisor=255, note="A pixel / 255.")
+
+
+def _labels(origin, x, targets):
+    """The labels in one array, or in two, to train on and to test on; x likewise, checked first."""
+    for part, target in zip(x, targets):
+        check_features(part, origin)
+        check_axes(target, origin.target)
+        if len(part) != len(target):
+            raise ValueError(f"{origin.target}: expected a label for each of {len(part)} examples, "
+                             f"got {len(target)}")
+    if len({target.dtype.kind for target in targets}) > 1:
+        targets = [target.astype(object) for target in targets]     # 1 and "1" stay different
+    return labelled(np.concatenate(targets), origin.target, origin.example)
+
+
+def _idx_folder(path):
+    """The four arrays of a folder with MNIST's IDX files."""
+    arrays = []
+    for name, axes in zip(MNIST_FILES, (3, 1, 3, 1)):
+        there = [file for file in (path / name, path / f"{name}.gz") if file.exists()]
+        if not there:
+            raise FileNotFoundError(f"path: {path} lacks {name}; {MNIST_HELP}")
+        arrays.append(_idx(there[0], axes))
+    return arrays
 
 
 def _idx(path, axes):
-    """An IDX file: two zero bytes, 8 for unsigned bytes, the number of axes, each size in 4 bytes, high byte first, the data."""
+    """An IDX file: two zero bytes, 8 for bytes, the number of axes, each size in 4 bytes, the data.
+
+    The high byte of a size comes first.
+    """
     raw = path.read_bytes()
     try:
         raw = gzip.decompress(raw) if path.suffix == ".gz" else raw
         magic, *shape = struct.unpack_from(f">{1 + axes}I", raw)
-    except (OSError, EOFError, zlib.error, struct.error):               # cut short, or not zipped at all
+    except (OSError, EOFError, zlib.error, struct.error):       # cut short, or not zipped at all
         magic, shape = 0, []
     if magic != 0x800 + axes or len(raw) != 4 + 4 * axes + prod(shape):
-        raise ValueError(f"path: {path} is no complete IDX file of bytes with {axes} axes; {MNIST_HELP}")
+        raise ValueError(f"path: {path} is no complete IDX file of bytes with {axes} axes; "
+                         f"{MNIST_HELP}")
     return np.frombuffer(raw, np.uint8, offset=4 + 4 * axes).reshape(shape)
 
 
-def _load(path):
-    """name -> array, of a whole NPZ file; Python objects inside are refused, as loading them runs code."""
+def _load(path, wanted):
+    """name -> array of an NPZ file: the names that wanted(all its names) gives, in this order.
+
+    Python objects inside are refused, as loading them runs code.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise WrongKind(f"path: expected the path of an NPZ file, got {shown(path)}")
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"path: there is no {path}")
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"path: expected an NPZ file, {path} is a folder")
     try:
         with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, TypeError) as error:     # TypeError: an NPY file, one bare array
+            names = wanted(stored.files)
+            for name in names:
+                if name not in stored:
+                    found = ", ".join(stored.files) or "none"
+                    raise LookupError(f"path: {path} has no array {name!r}; "
+                                      f"expected {', '.join(names)}, got {found}")
+            return {name: stored[name] for name in names}
+    except LookupError as error:
+        raise ValueError(str(error.args[0])) from None
+    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, TypeError) as error:
+        # TypeError: an NPY file, one bare array, is no context
         raise ValueError(f"path: {path} is no NPZ file of plain arrays: {error}") from None
-
-
-def _has(path, stored, names):
-    for name in names:
-        if name not in stored:
-            raise ValueError(f"path: {path} has no array {name!r}; expected {', '.join(names)}, got {', '.join(stored) or 'none'}")
-
-
-def _own(path, x, target, split, standardise):
-    """A DataSet of somebody's arrays. split: which examples are for testing, or (share, seed)."""
-    if x.dtype.kind not in "iufb" or x.ndim < 2 or not x.size or len(x) != len(target) or target.ndim != 1:
-        raise ValueError(f"path: expected numbers x[n,...] and target[n], {path} has {x.dtype} of shape {x.shape} and target of shape {target.shape}")
-    with np.errstate(over="ignore"):
-        x = x.reshape(len(x), -1).astype(np.float32)
-    if not np.isfinite(x).all():
-        row, column = np.argwhere(~np.isfinite(x))[0]
-        raise ValueError(f"path: expected finite numbers, example {row} of {path} has {x[row, column]} in column {column} of x (from 0)")
-    classes, target = _classes(path, target)
-    if isinstance(split, tuple):
-        split = _kept_for_test(target, real("test", split[0], least=0, most=1), np.random.default_rng(split[1]))
-    if split.all() or not split.any():
-        raise ValueError(f"test: expected some examples to train on and some to test on, got {(~split).sum()} and {split.sum()}")
-    if standardise:
-        mean, deviation = x[~split].mean(axis=0, dtype=float), x[~split].std(axis=0, dtype=float)
-        x = (x - mean) / np.where(deviation > 0, deviation, 1)
-    return _data_set(Path(path).stem, x[~split], target[~split], x[split], target[split], classes, "As the file's owner says.",
-                     f"{len(x):,} examples of {x.shape[1]} numbers from {Path(path).name}{', standardised' if standardise else ''}.")
-
-
-def _classes(path, target):
-    """The classes in order, and the place of each label among them; words that are all whole numbers count as numbers."""
-    try:
-        numbers = target.astype(float)
-    except ValueError:
-        numbers = None
-    if numbers is not None:
-        if not (numbers == np.floor(numbers)).all():                    # NaN too
-            bad = numbers[numbers != np.floor(numbers)][0]
-            raise ValueError(f"target: expected classes, whole numbers or words, {path} has {bad}")
-        target = numbers.astype(np.int64)
-    elif (target == "").any():
-        raise ValueError(f"target: expected a class for each example, example {int(np.argmax(target == ''))} of {path} has none")
-    classes, places = np.unique(target, return_inverse=True)
-    if len(classes) < 2:
-        raise ValueError(f"target: expected at least two classes, {path} has {classes.tolist()} alone")
-    return classes.tolist(), places
-
-
-def _kept_for_test(target, share, rng):
-    """Which examples are for testing: round(share n) of each class."""
-    test = np.zeros(len(target), dtype=bool)
-    for k in range(target.max() + 1):
-        members = rng.permutation(np.flatnonzero(target == k))
-        test[members[: round(share * len(members))]] = True
-    return test
-
-
-def _data_set(name, x, target, x_test, target_test, classes, licence, description):
-    as_x, as_target = (lambda a: np.array(a, dtype=np.float32)), (lambda a: np.array(a, dtype=np.int64))
-    return DataSet(name, as_x(x), as_target(target), as_x(x_test), as_target(target_test), tuple(classes), description, licence)

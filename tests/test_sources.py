@@ -1,4 +1,4 @@
-"""Made data, the text of known entropy, data from files. Oracles: closed forms, standard errors, files written here."""
+"""Made data, the text of known entropy, MNIST. Oracles: closed forms, standard errors, files."""
 
 import gzip
 import math
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mbcore.data import characters, gaussians, teacher
-from mbcore.sources import MNIST_FILES, from_csv, from_npz, mnist
+from mbcore.sources import MNIST_FILES, mnist
 
 FIELDS = ("x_train", "target_train", "x_test", "target_test")
 
@@ -106,6 +106,20 @@ def test_text_is_the_seeds():
     (lambda: gaussians(classes=21), "classes: expected from 2 to i = 20.*got 21"),
     (lambda: gaussians(n_train=0), "n_train: expected a whole number of at least 1, got 0"),
     (lambda: gaussians(distance=float("nan")), "distance: expected.*got nan"),
+    (lambda: gaussians(distance=1e31), "distance: expected a finite number of at least 0 and at most"),
+    (lambda: gaussians(distance="3"), "distance: expected a finite number .* got '3'"),
+    (lambda: gaussians(noise=True), "noise: expected a finite number .* got True"),
+    (lambda: gaussians(i=2.0), "i: expected a whole number .* got 2.0"),
+    (lambda: gaussians(seed=-1), "seed: expected a whole number of at least 0, got -1"),
+    (lambda: teacher(seed=None), "seed: expected a whole number of at least 0, got None"),
+    (lambda: teacher(j="8"), "j: expected a whole number .* got '8'"),
+    (lambda: characters(5, seed=np.random.default_rng(0)), "seed: expected a whole number"),
+    (lambda: characters(5, ["a", "b"]), r"alphabet: expected a text; got \['a', 'b'\]"),
+    (lambda: characters(5, None), "alphabet: expected a text; got None"),
+    (lambda: characters(5, "ab", [[0.5, np.nan], [0.5, 0.5]]), "transitions: expected finite numbers"),
+    (lambda: characters(5, "ab", [["a", "b"], ["c", "d"]]), "transitions: expected real numbers"),
+    (lambda: characters(5, "ab", [0.5, 0.5]), "transitions: expected 2 rows of 2 probabilities"),
+    (lambda: characters(5, concentration=np.inf), "concentration: expected a finite number"),
     (lambda: teacher(classes=1), "classes: expected a whole number of at least 2, got 1"),
     (lambda: characters(0), "n: expected a whole number of at least 1"),
     (lambda: characters(5, "aa"), "alphabet: expected two or more different characters; got 'aa'"),
@@ -119,103 +133,12 @@ def test_bad_arguments(call, words):
         call()
 
 
-# ---- own data
-
-
-def table(tmp_path, text, name="own.csv"):
-    (tmp_path / name).write_text(text, encoding="utf-8")
-    return tmp_path / name
-
-
-GOOD = "height,kind,width\n" + "".join(f"{k},{'cat' if k % 2 else 'dog'},{k * 0.5}\n" for k in range(20))
-
-
-def test_csv(tmp_path):
-    d = from_csv(table(tmp_path, GOOD), target="kind")
-    assert d.classes == ("cat", "dog") and d.name == "own" and d.x_train.shape == (16, 2) and d.x_test.shape == (4, 2)
-    x, target = np.concatenate([d.x_train, d.x_test]), np.concatenate([d.target_train, d.target_test])
-    assert sorted(x[:, 0]) == list(range(20)) and (x[:, 1] == x[:, 0] / 2).all() and ((x[:, 0] % 2 == 1) == (target == 0)).all()
-    assert np.bincount(d.target_test).tolist() == [2, 2]
-    other = from_csv(table(tmp_path, GOOD), target="kind", seed=1)
-    assert not np.array_equal(other.x_test, d.x_test)
-
-
-def test_csv_with_numbered_classes_and_standardised(tmp_path):
-    rows = "".join(f"{k},7,{10 if k < 6 else 9}\n" for k in range(12))
-    d = from_csv(table(tmp_path, "\ufeffx,same,y\n\n" + rows), target="y", test=0.5, standardise=True)
-    assert d.classes == (9, 10)                                  # in order as numbers, not as words
-    np.testing.assert_allclose(d.x_train.mean(axis=0), 0, atol=1e-6)
-    np.testing.assert_allclose(d.x_train.std(axis=0), [1, 0], atol=1e-6)
-
-
-@pytest.mark.parametrize("text, words", [
-    (GOOD.replace("kind", "sort"), "target: .*own.csv has no column 'kind'; it has height, sort, width"),
-    ("", "target: .* has no column 'kind'; it has none"),
-    ("kind\ncat\ndog\n", "path: expected columns beside 'kind'"),
-    (GOOD + "tall,cat,3\n", "path: expected numbers, line 22 of .* has 'tall' in the column 'height'"),
-    (GOOD + ",cat,3\n", "has '' in the column 'height'"),
-    (GOOD + "1,cat\n", "path: expected 3 entries in each line, line 22 of .* has 2"),
-    (GOOD + "nan,cat,3\n", "path: expected finite numbers, example 20 of .* has nan in column 0"),
-    (GOOD + "1e300,cat,3\n", "path: expected finite numbers, example 20 .* has inf"),
-    (GOOD + "1,,3\n", "target: expected a class for each example, example 20"),
-    (GOOD.replace("cat", "dog"), r"target: expected at least two classes, .* has \['dog'\] alone"),
-    (GOOD.replace("cat", "0.5").replace("dog", "1"), "target: expected classes, whole numbers or words, .* has 0.5"),
-    ("height,kind\n", "path: expected numbers"),
-    ("\n" + GOOD + "\n\ntall,cat,3\n", "line 25 of .* has 'tall'"),
-    (GOOD.replace("height", "kind"), "path: expected different names of columns, .* has kind, kind, width"),
-])
-def test_bad_csv(tmp_path, text, words):
-    with pytest.raises(ValueError, match=words):
-        from_csv(table(tmp_path, text), target="kind")
-
-
-def test_csv_in_another_encoding(tmp_path):
-    (tmp_path / "own.csv").write_bytes("größe,kind\n1,cat\n".encode("latin-1"))
-    with pytest.raises(ValueError, match="path: .* is no CSV file in UTF-8"):
-        from_csv(tmp_path / "own.csv", target="kind")
-
-
-@pytest.mark.parametrize("test", [0, 1, 0.001])
-def test_both_parts_are_needed(tmp_path, test):
-    with pytest.raises(ValueError, match="test: expected some examples to train on and some to test on"):
-        from_csv(table(tmp_path, GOOD), target="kind", test=test)
-
-
-def test_npz(tmp_path):
-    x, target = np.arange(60).reshape(10, 2, 3), np.arange(10) % 2 + 3
-    np.savez(tmp_path / "a.npz", x=x, target=target)
-    d = from_npz(tmp_path / "a.npz", test=0.4)
-    assert d.x_train.shape == (6, 6) and d.x_test.shape == (4, 6) and d.classes == (3, 4) and set(d.target_train) == {0, 1}
-    np.savez(tmp_path / "b.npz", x_train=x[:7], target_train=target[:7], x_test=x[7:], target_test=target[7:])
-    d = from_npz(tmp_path / "b.npz")
-    np.testing.assert_array_equal(d.x_test, x[7:].reshape(3, 6))
-    np.testing.assert_array_equal(d.target_train, target[:7] - 3)
-
-
-@pytest.mark.parametrize("arrays, words", [
-    (dict(x=np.ones((4, 2))), "path: .* has no array 'target'; expected x, target, got x"),
-    (dict(x_train=np.ones((4, 2)), target_train=np.ones(4)), "has no array 'x_test'"),
-    (dict(x=np.ones((4, 2)), target=np.ones(3)), r"path: expected numbers x\[n,...\] and target\[n\]"),
-    (dict(x=np.ones(4), target=np.arange(4)), r"path: expected numbers x\[n,...\]"),
-    (dict(x=np.full((4, 2), 1j), target=np.arange(4)), "has complex128"),
-    (dict(x=np.full((4, 2), np.nan), target=np.arange(4)), "expected finite numbers, example 0"),
-    (dict(x=np.ones((4, 2)), target=[0, 1, np.nan, 1]), "target: expected classes"),
-    (dict(x=np.ones((4, 2)), target=np.zeros(4)), "target: expected at least two classes"),
-    (dict(x=np.ones((4, 2)), target=np.array([0, 1, None, 1])), "path: .* is no NPZ file of plain arrays"),
-])
-def test_bad_npz(tmp_path, arrays, words):
-    np.savez(tmp_path / "a.npz", **arrays)
-    with pytest.raises(ValueError, match=words):
-        from_npz(tmp_path / "a.npz")
-
-
-def test_what_is_no_npz(tmp_path):
-    np.save(tmp_path / "a.npy", np.ones(3))
-    for path in (table(tmp_path, "hello", "a.npz"), table(tmp_path, "", "b.npz"), tmp_path / "a.npy"):
-        with pytest.raises(ValueError, match="is no NPZ file of plain arrays"):
-            from_npz(path)
-    with pytest.raises(FileNotFoundError):
-        from_npz(tmp_path / "none.npz")
+@pytest.mark.parametrize("three", [3, np.int64(3), np.float32(3), np.array(3)], ids=repr)
+def test_numbers_of_any_kind(three):
+    """NumPy's numbers are numbers."""
+    np.testing.assert_array_equal(gaussians(distance=three).x_train, gaussians(distance=3.0).x_train)
+    same = [characters(20, "ab", concentration=c, seed=s) for c, s in ((three, np.uint8(1)), (3.0, 1))]
+    assert str(same[0]) == str(same[1])
 
 
 # ---- MNIST's formats
@@ -263,9 +186,25 @@ def test_mnist_that_is_not_there(tmp_path, images):
         mnist(tmp_path)
 
 
-def test_mnist_with_other_labels(tmp_path, images):
+@pytest.mark.parametrize("changed, words", [
+    ({"y_train": np.arange(29, dtype=np.uint8) % 10}, "a whole-number label for each"),
+    ({"y_train": np.arange(30) % 10 / 1}, "a whole-number label for each"),
+    ({"x_train": np.zeros((0, 28, 28), np.uint8), "y_train": np.zeros(0, np.uint8)}, "images of bytes"),
+    ({"x_test": np.zeros((10, 27, 28), np.uint8)}, "expected examples of one shape"),
+    ({"x_train": np.zeros((30, 28, 28))}, "expected images of bytes"),
+    ({"y_train": np.zeros(30, np.uint8)}, "expected two classes or more to train on, got 0 alone"),
+])
+def test_mnist_of_another_form(tmp_path, images, changed, words):
+    names = ("x_train", "y_train", "x_test", "y_test")
+    np.savez(tmp_path / "mnist.npz", **{**dict(zip(names, images)), **changed})
+    with pytest.raises(ValueError, match=words):
+        mnist(tmp_path / "mnist.npz")
+
+
+def test_a_stray_label_of_mnist_is_said(tmp_path, images):
     x, target, x_test, target_test = images
-    for labels in (target[:-1], target.astype(float)):
-        np.savez(tmp_path / "mnist.npz", x_train=x, y_train=labels, x_test=x_test, y_test=target_test)
-        with pytest.raises(ValueError, match="path: expected images of bytes and a whole-number label for each"):
-            mnist(tmp_path / "mnist.npz")
+    target[3] = 255
+    np.savez(tmp_path / "mnist.npz", x_train=x, y_train=target, x_test=x_test, y_test=target_test)
+    with pytest.warns(UserWarning, match="1 of 11 classes have no example to test on"):
+        found = mnist(tmp_path / "mnist.npz")
+    assert found.classes == (*range(10), 255) and found.target_train[3] == 10

@@ -1,0 +1,158 @@
+"""Data in memory, of any library, as NumPy arrays: lists, tensors, CuPy arrays, DataFrames.
+
+No library is imported here: an object is known by what it has, and who has one imported it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .backend import device_of, to_cpu
+from .checking import WrongKind, host_array, shown
+from .entries import trouble
+
+
+@dataclass(frozen=True)
+class Examples:
+    """x[n,...] and target[n] as they were given. columns: their names in a DataFrame, else None."""
+
+    x: np.ndarray
+    target: np.ndarray
+    columns: list | None = None
+
+
+def examples(x: object, y: object = None, x_name: str = "x", y_name: str = "y") -> Examples:
+    """The two in what was given: x and y, a frame and a column's name, or one thing with both."""
+    x = _off_the_gpu(x)
+    _refuse_other_forms(x, x_name)
+    if y is None:
+        x, y = _both_in_one(x, x_name, y_name)
+    x, y = _off_the_gpu(x), _off_the_gpu(y)
+    if not _is_frame(x):
+        if isinstance(y, str):
+            raise WrongKind(f"{y_name}: expected labels, got {shown(y)}; "
+                            "the name of a column goes with a DataFrame")
+        return Examples(as_array(x_name, x), _target(y_name, y))
+    names = list(x.columns)
+    twice = [name for k, name in enumerate(names) if name in names[:k]]
+    if twice:
+        raise ValueError(f"{x_name}: expected different names of columns, got {twice[0]!r} twice")
+    if isinstance(y, (str, int)) or isinstance(y, tuple) and y in names:
+        if y not in names:
+            raise ValueError(f"{y_name}: expected a column's name, one of {names}, got {y!r}")
+        names.remove(y)
+        y = x[y]
+    index, other = getattr(x, "index", None), getattr(y, "index", None)
+    if hasattr(index, "equals") and hasattr(other, "equals") and not index.equals(other):
+        raise ValueError(f"{y_name}: expected the index of {x_name}, got another: rows would be "
+                         f"taken for others; use {y_name}.loc[{x_name}.index], or reset both")
+    if not names:
+        raise ValueError(f"{x_name}: expected columns beside the target, got none")
+    columns = [_column(x_name, name, np.asarray(x[name])) for name in names]
+    return Examples(np.column_stack(columns), _target(y_name, y), names)
+
+
+def as_array(name: str, value: object) -> np.ndarray:
+    """The value as a NumPy array of whatever it holds; a tensor is detached and copied."""
+    try:
+        return host_array(name, value)
+    except WrongKind:
+        raise
+    except (RuntimeError, TypeError) as error:  # PyTorch's, for tensors in a list or of odd kinds
+        raise WrongKind(f"{name}: expected an array, got what makes none: {error}; "
+                        "torch.stack makes one tensor of a list") from None
+
+
+def _off_the_gpu(value):
+    """A copy on the CPU of a CuPy array; anything else as it is."""
+    return to_cpu(value) if device_of(value) == "gpu" else value
+
+
+def _both_in_one(x, x_name, y_name):
+    """x and y of a TensorDataset or a pair."""
+    if is_tensor_dataset(x):
+        if len(x.tensors) != 2:
+            raise ValueError(f"{x_name}: expected two tensors in it, got {len(x.tensors)}")
+        return x.tensors
+    if isinstance(x, tuple) and len(x) == 2:
+        if all(isinstance(part, tuple) for part in x):
+            raise WrongKind(f"{x_name}: expected (x, y), got two pairs; "
+                            "of (train, test) write mb.dataset(*train, test=test)")
+        return x
+    hint = "; of a DataFrame, pass the name of the target's column as y" if _is_frame(x) else ""
+    raise WrongKind(f"{y_name}: expected a label for each example, got none{hint}")
+
+
+def is_tensor_dataset(value: object) -> bool:
+    """Whether this is a TensorDataset of PyTorch."""
+    return type(value).__module__.startswith("torch.") and hasattr(value, "tensors")
+
+
+def _refuse_other_forms(x, name):
+    """Refuse what gives its examples one by one or in batches, with the way out."""
+    if isinstance(x, (np.ndarray, list, tuple)):
+        return
+    if isinstance(x, (str, bytes)):
+        raise WrongKind(f"{name}: expected numbers, got {shown(x)}; files are read by "
+                        "mbcore.sources.from_csv and from_npz")
+    if hasattr(x, "toarray") and hasattr(x, "nnz"):
+        raise WrongKind(f"{name}: expected an array, got a sparse one; use {name}.toarray()")
+    if isinstance(x, dict):
+        raise WrongKind(f"{name}: expected an array, got a dictionary; "
+                        "pandas.DataFrame(x) makes a frame of columns")
+    if hasattr(x, "batch_sampler") or hasattr(x, "dataset") and hasattr(x, "batch_size"):
+        raise WrongKind(f"{name}: expected all examples, got a DataLoader, which gives batches; "
+                        "pass the tensors of its dataset, loader.dataset.tensors")
+    if hasattr(x, "targets") and hasattr(x, "data"):
+        raise WrongKind(f"{name}: expected arrays, got a {type(x).__name__}; "
+                        "pass its data and its targets, mb.dataset(d.data, d.targets)")
+    whole = hasattr(x, "__array__") or _is_frame(x) or is_tensor_dataset(x)
+    if hasattr(x, "__getitem__") and not whole:
+        raise WrongKind(f"{name}: expected arrays, got a {type(x).__name__}, which gives one "
+                        "example at a time; pass torch.stack([x for x, _ in d]) and "
+                        "[int(y) for _, y in d]")
+    if hasattr(x, "x_train") and hasattr(x, "target_train"):
+        raise WrongKind(f"{name}: expected arrays, got a data set already")
+    if hasattr(x, "__next__"):
+        raise WrongKind(f"{name}: expected all examples at once, got an iterator; use list(x)")
+
+
+def _is_frame(value):
+    return hasattr(value, "columns") and hasattr(value, "dtypes")
+
+
+def _target(name, y):
+    """y[n] as an array; a list as one of Python objects, so that 1 and "1" stay different."""
+    if _is_frame(y):
+        raise WrongKind(f"{name}: expected labels, got a DataFrame; pass its column, frame[name]")
+    if not isinstance(y, (list, tuple)):
+        return as_array(name, y)
+    objects = np.empty(len(y), dtype=object)
+    for k, label in enumerate(y):
+        objects[k] = label
+    return objects
+
+
+def _column(argument, name, values):
+    """One column of a frame as float64."""
+    what = f"{argument}: expected numbers, the column {name!r}"
+    if values.dtype.kind in "iu" and max(abs(int(values.max())), abs(int(values.min()))) > 2**53:
+        raise ValueError(f"{what} has whole numbers beyond 2**53, where float64 skips some; "
+                         "leave a column of ids out")
+    if values.dtype.kind in "biuf":
+        return values.astype(np.float64)
+    if values.dtype.kind not in "OUT":
+        raise WrongKind(f"{what} holds {values.dtype}; write dates as days since a start, and "
+                        "complex numbers as two columns")
+    for k, value in enumerate(values):
+        if isinstance(value, str):
+            why = trouble(value.strip()) or "a number in quotes: pandas.to_numeric reads it"
+            raise WrongKind(f"{what} has {value!r} in row {k}, {why}. Words are encoded one-hot: "
+                            "pandas.get_dummies(frame)")
+        if value is None or type(value).__name__ in ("NAType", "NaTType"):
+            raise ValueError(f"{what} has nothing in row {k}: fill it in, or leave the row out")
+        if not isinstance(value, (bool, int, float, np.integer, np.floating, np.bool_)):
+            raise WrongKind(f"{what} has {value!r} in row {k}, a {type(value).__name__}")
+    return _column(argument, name, np.array(values.tolist()))
