@@ -105,17 +105,17 @@ def test_every_row_of_the_table_is_reached(sentence):
 
 def test_the_whole_batch_at_once_does_not_fit():
     answer = checks.accumulated(lambda mean_gradient, B, n: mean_gradient(0, B))
-    assert not answer.right and "memory holds n = 3 examples, and this asks for 7" in answer.because
+    assert not answer.right and "memory holds n = 2 examples, and this asks for 5" in answer.because
 
 
 def test_the_end_of_the_batch_is_told():
     answer = checks.accumulated(lambda mean_gradient, B, n: sum(mean_gradient(k, k + n) for k in range(0, B + n, n)))
-    assert not answer.right and "there are no examples from 9 to 11" in answer.because
+    assert not answer.right and "there are no examples from 6 to 7" in answer.because
 
 
 @pytest.mark.parametrize("solution, sizes", [
-    (lambda m, B, n: by_share(m, B, n) if B != 4 else 0 * m(0, 4), "B = 4, n = 8"),
-    (lambda m, B, n: (3 * m(0, 3) + 3 * m(3, 6) + m(6, 7)) / 7, "B = 6, n = 3")])
+    (lambda m, B, n: by_share(m, B, n) if B != 3 else 0 * m(0, 3), "B = 3, n = 8"),
+    (lambda m, B, n: (2 * m(0, 2) + 2 * m(2, 4) + m(4, 5)) / 5, "B = 6, n = 3")])
 def test_right_for_one_size_only(solution, sizes):
     assert f"but not when {sizes}" in checks.accumulated(solution).because
 

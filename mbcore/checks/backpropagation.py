@@ -88,6 +88,7 @@ def _produced(slope, form):
 def backward(solution):
     """Check a function (x[b,i], W0[j,i], h[b,j], h_grad[b,j]) -> x_grad[b,i], W0_grad[j,i], C0_grad[j] of h = sigmoid(W0 x - C0)."""
     cases = [_layer_case(*sizes) for sizes in ((5, 4, 4), (5, 3, 4), (1, 3, 4))]
+    small = [_layer_case(*sizes) for sizes in ((1, 1, 1), (2, 1, 1), (1, 2, 1), (1, 1, 2))]
     told, error = outcome(solution, cases[0]) if callable(solution) else ((), "no function")
     if not error and not (isinstance(told, (tuple, list)) and len(told) == len(PARTS)):
         kind = "nothing" if told is None else f"one {type(told).__name__}"
@@ -97,7 +98,7 @@ def backward(solution):
             right, wrong = table(forms)
             found = function(_part(solution, k), right, wrong, tried, takes="x, W0, h and h_grad", returns=name,
                              praise="all three agree, at B = 5, at B = 1, and where I and J differ.",
-                             hint=f"Look at {name.split('[')[0]}, and compare with the loops above, at B = 1.")
+                             hint=f"Look at {name.split('[')[0]}, and compare with the loops above, at B = 1.", small=small)
             if not found.right:
                 return found
     return found
@@ -128,7 +129,7 @@ def learning_rate(answer, lr=0.1, B=32):
         f"√B belongs to another question, that of noise (lesson 08). Here her step is {B} times too small, exactly.": lr * sqrt(B),
         "1/B stands twice, but one of the two belongs there. Only one is too many.": lr * B * B,
     }
-    return number(answer, lr * B, wrong, expected="a learning rate",
+    return number(answer, lr * B, wrong, expected="a learning rate", rtol=0.005,
                   praise=f"B = {B} times {lr:g}. It holds for this B alone: change the batch size, and the learning rate is wrong again.",
                   hint=f"her step is {B} times too small. What must be in front of it?")
 
@@ -160,9 +161,10 @@ def regularised(solution):
     return function(solution, lambda g, W, lam: g.mean(axis=0) + lam * W, REGULARISED,
                     [_share_case(*sizes) for sizes in ((4, 4, 4), (5, 3, 4), (1, 3, 4))], takes="g, W and lam", returns="W_grad[j,i]",
                     praise="the mean of the examples' gradients, and lam ∇J once, at B = 4, at B = 5, and at B = 1.",
-                    hint="Two terms: a mean over b, and lam times the gradient of J.")
+                    hint="Two terms: a mean over b, and lam times the gradient of J.",
+                    small=[_share_case(*sizes) for sizes in ((1, 1, 1), (2, 1, 1), (2, 2, 1), (2, 1, 2))])
 
 
 def _share_case(B, I, J):
     rng = np.random.default_rng(3)
-    return Case({"B": B, "I": I, "J": J}, (rng.normal(size=(B, J, I)), rng.normal(size=(J, I)), 0.3))
+    return Case({"B": B, "I": I, "J": J}, (rng.normal(size=(B, J, I)).round(1), rng.normal(size=(J, I)).round(1), 0.3))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..checking import shown
 from ..equations import equations
 from .feedback import Case, Feedback, as_set, function
 
@@ -63,12 +64,14 @@ def layer(solution):
     return function(solution, _layer, LAYER, [_layer_case(*sizes) for sizes in ((4, 4, 4), (5, 3, 4), (1, 3, 4))],
                     takes="x, W0 and C0", returns="h[b,j]",
                     praise="h[b,j] agrees for every b and j, at B = 5, at B = 1, and where B = J.",
-                    hint="Compare with the two loops above, at B = 1.")
+                    hint="Compare with the two loops above, at B = 1.",
+                    small=[_layer_case(*sizes) for sizes in ((1, 1, 1), (2, 1, 1), (1, 2, 1), (1, 1, 2), (2, 2, 1), (2, 1, 2))])
 
 
 def _layer_case(B, I, J):
     rng = np.random.default_rng(7)
-    return Case({"B": B, "I": I, "J": J}, (rng.normal(size=(B, I)), rng.normal(size=(J, I)), rng.normal(size=J)))
+    arrays = (rng.normal(size=(B, I)), rng.normal(size=(J, I)), rng.normal(size=J))
+    return Case({"B": B, "I": I, "J": J}, tuple(a.round(1) for a in arrays))
 
 
 REGULARISED = equations("""
@@ -85,9 +88,9 @@ def who_gets_b(answer):
     batch = REGULARISED.with_index("b", shared="lam")
     every = {**batch.inputs, **batch.computed, **batch.parameters}
     right = {name for name, indices in every.items() if "b" in indices}
-    answer, given = as_set(answer), answer
+    answer, given = as_set(answer, every), answer
     if answer is None:
-        return Feedback(False, f"expected a set of names such as {{'x', 'h'}}, got {given!r}.")
+        return Feedback(False, f"expected a set of names such as {{'x', 'h'}}, got {shown(given)}.")
     unknown = sorted(map(str, answer - set(every)))
     if unknown:
         return Feedback(False, f"{unknown[0]} is no array of this network; there are {', '.join(every)}.")
@@ -113,9 +116,9 @@ def who_gets_b(answer):
 
 def silent_trap(answer, J=32, largest=64):
     """Check a set of batch sizes up to `largest`: those where x @ W0.T - C0[:, None] raises nothing, though it is wrong."""
-    answer, given = as_set({answer} if isinstance(answer, int) else answer, (int, np.integer)), answer
+    answer, given = as_set(answer), answer
     if answer is None:
-        return Feedback(False, f"expected a set of batch sizes such as {{1, 2}}, got {given!r}.")
+        return Feedback(False, f"expected a set of batch sizes such as {{1, 2}}, got {shown(given)}.")
     silent = {B for B in range(1, largest + 1) if _trap_runs(B, J)}
     if answer == silent:
         return Feedback(True, f"it runs at B = J = {J}, and at B = 1, where a {J} x {J} array comes out and no one asked for it. "

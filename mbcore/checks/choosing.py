@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .feedback import Feedback, number
+from ..checking import shown
+from .feedback import Feedback, as_number, number, word
 
 
 def best_batch(answer, t0=200e-6, t1=0.02e-6, B_crit=400, before=2e-6):
@@ -19,27 +20,36 @@ def best_batch(answer, t0=200e-6, t1=0.02e-6, B_crit=400, before=2e-6):
         "that is the square root of B_crit alone.": B_crit**0.5,
     }
     best = (B_crit * knee) ** 0.5
-    return number(answer, best, wrong, praise=f"sqrt({B_crit} x {knee:,.0f}) = {best:,.0f}: a knee {before / t1:g} times as large, a batch {(before / t1) ** 0.5:g} times.", expected="a batch size",
+    praise = f"sqrt({B_crit} x {knee:,.0f}) = {best:,.0f}: a knee {before / t1:g} times as large, a batch {(before / t1) ** 0.5:g} times."
+    value = as_number(answer)
+    if value is not None and best / 2 <= value <= 2 * best and abs(value / best - 1) > 0.015:
+        praise = f"{value:,.0f} is within a factor of 2, which costs little; exactly it is {praise}"
+        return Feedback(True, praise)
+    return number(answer, best, wrong, praise=praise, expected="a batch size",
                   hint="Write out the product, differentiate with respect to B, and set it to zero: B^2 = B_crit t0/t1.")
+
+
+CROSSWALK = {"weight": ("W0", "W0.T"), "bias": ("-C0", "C0"), "s.grad": ("s.grad", "s.grad / B", "s.grad * B")}     # name -> what may be said of it
 
 
 def crosswalk(answer):
     """Check what PyTorch's Linear and its gradients are in the slides' letters: {"weight": "W0", "bias": "-C0", "s.grad": "s.grad / B"}."""
-    if not isinstance(answer, dict) or set(answer) != {"weight", "bias", "s.grad"}:
-        return Feedback(False, f'expected a dictionary with "weight", "bias" and "s.grad", got {answer!r}.')
-    weight, bias, grad = answer["weight"], answer["bias"], answer["s.grad"]
+    said = {word(name, CROSSWALK): value for name, value in answer.items()} if isinstance(answer, dict) else {}
+    if set(said) != set(CROSSWALK) or len(answer) != len(CROSSWALK):
+        return Feedback(False, f'expected a dictionary with "weight", "bias" and "s.grad", got {shown(answer)}.')
+    weight, bias, grad = (word(said[name], known) for name, known in CROSSWALK.items())
     if weight == "W0.T":
         return Feedback(False, "weight: torch.nn.Linear stores its weight as [out, in], which is W0[j,i] as it stands; it transposes by itself.")
     if weight != "W0":
-        return Feedback(False, f'weight: expected "W0" or "W0.T", got {weight!r}.')
+        return Feedback(False, f'weight: expected "W0" or "W0.T", got {shown(said["weight"])}.')
     if bias == "C0":
         return Feedback(False, "bias: the slides subtract C0, PyTorch adds its bias. The sign must turn.")
     if bias != "-C0":
-        return Feedback(False, f'bias: expected "C0" or "-C0", got {bias!r}.')
+        return Feedback(False, f'bias: expected "C0" or "-C0", got {shown(said["bias"])}.')
     if grad == "s.grad":
         return Feedback(False, "s.grad: the slides keep it for each example and put the 1/B into W.grad; with reduction=\"mean\" the 1/B is in the loss already.")
     if grad == "s.grad * B":
         return Feedback(False, "s.grad: the other way round. A mean makes each example's share of the loss smaller, not larger.")
     if grad != "s.grad / B":
-        return Feedback(False, f's.grad: expected "s.grad", "s.grad / B" or "s.grad * B", got {grad!r}.')
+        return Feedback(False, f's.grad: expected "s.grad", "s.grad / B" or "s.grad * B", got {shown(said["s.grad"])}.')
     return Feedback(True, "weight = W0 as it stands, bias = -C0, and s.grad / B; W.grad is the same in both.")

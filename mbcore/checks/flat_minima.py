@@ -51,12 +51,13 @@ def rescale(solution):
     return function(solution, _rescaled, RESCALED, [_net(*sizes) for sizes in ((4, 4, 4), (3, 5, 2))],
                     takes="W0, C0, W1, C1 and alpha", returns="(W0, C0, W1, C1)",
                     praise="the same function from other parameters, for any alpha > 0.",
-                    hint="Follow one number: what does h[j] become, and what must W1[y,j] do about it?")
+                    hint="Follow one number: what does h[j] become, and what must W1[y,j] do about it?",
+                    small=[_net(1, 1, 1), _net(2, 1, 1)])
 
 
 def _net(I, J, Y):
     rng = np.random.default_rng(5)
-    return Case({"I": I, "J": J, "Y": Y}, (*(rng.normal(size=s) for s in ((J, I), J, (Y, J), Y)), 0.3))
+    return Case({"I": I, "J": J, "Y": Y}, (*(rng.normal(size=s).round(1) for s in ((J, I), J, (Y, J), Y)), 0.3))
 
 
 def _length(a, axis=None):
@@ -92,9 +93,10 @@ def filter_normalise(solution):
                     takes="d_W, d_C, W and C", returns="(d_W, d_C)",
                     praise="each neuron's part of the direction is as long as its weights, and biases stay where they are. Rescale a row by "
                            "alpha, and its part of d is rescaled alike: the picture is the same.",
-                    hint="For each j: ||d_W[j,:]|| must come out as ||W[j,:]||; d_C[j] as 0.")
+                    hint="For each j: ||d_W[j,:]|| must come out as ||W[j,:]||; d_C[j] as 0.",
+                    small=[_directions(1, 1), _directions(2, 1), _directions(1, 2)])
 
 
 def _directions(I, J):
     rng = np.random.default_rng(6)
-    return Case({"I": I, "J": J}, tuple(rng.normal(size=s) for s in ((J, I), J, (J, I), J)))
+    return Case({"I": I, "J": J}, tuple(rng.normal(size=s).round(1) for s in ((J, I), J, (J, I), J)))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from numbers import Real
-
 import numpy as np
 
-from .feedback import Case, Feedback, function, number
+from ..checking import shown
+from .feedback import Case, Feedback, as_number, function, number
 
 N, B, PASSES = 1437, 32, 10             # of the digits; the batch size and the passes of the third exercise
 
@@ -51,12 +50,13 @@ def advantage(solution):
     return function(solution, _advantage, ADVANTAGE, [_losses(*sizes) for sizes in ((7, 2), (5, 0), (6, 5))],
                     takes="L, F and lag", returns="a, one number",
                     praise="a(lag) agrees, also at lag 0 and where only one batch is left.",
-                    hint="Write it for one k first: what was the loss on batch k in row k, and what is it in row k + 1 + lag?")
+                    hint="Write it for one k first: what was the loss on batch k in row k, and what is it in row k + 1 + lag?",
+                    small=[_losses(*sizes) for sizes in ((1, 0), (2, 1), (2, 0), (3, 1))])
 
 
 def _losses(K, lag):
     rng = np.random.default_rng(K)
-    return Case({"K": K, "lag": lag}, (rng.uniform(0.5, 2.5, (K + 1, K)), rng.uniform(0.5, 2.5, K + 1), lag))
+    return Case({"K": K, "lag": lag}, (rng.uniform(0.5, 2.5, (K + 1, K)).round(2), rng.uniform(0.5, 2.5, K + 1).round(2), lag))
 
 
 NEVER = {                               # misconception -> the share that it produces
@@ -98,9 +98,13 @@ ANEW = {                                # and shuffled anew
 def dropped(answer):
     """Check a pair: how many of 1,437 digits are never in a batch in 10 passes with B = 32 and drop_last, shuffled once, and
     (expected) shuffled before each pass."""
-    if not isinstance(answer, (tuple, list, np.ndarray)) or len(answer) != 2 or not all(_is_number(part) for part in answer):
-        return Feedback(False, f"expected two numbers such as (3, 5), shuffled once and shuffled anew, got {answer!r}.")
-    once, anew = answer
+    try:
+        given = [] if isinstance(answer, (set, frozenset, dict)) else list(map(as_number, answer))
+    except TypeError:                               # nothing that holds others
+        given = []
+    if len(given) != 2 or None in given:
+        return Feedback(False, f"expected two numbers such as (3, 5), shuffled once and shuffled anew, got {shown(answer)}.")
+    once, anew = given
     for misconception, produced in ONCE.items():
         if once == produced:
             return Feedback(False, f"the first: {misconception}")
@@ -113,6 +117,3 @@ def dropped(answer):
         return Feedback(False, "the second: with which chance is a given digit dropped in one pass? And in ten, shuffled anew each time?")
     return Feedback(True, f"{N % B}, and {N} x ({N % B}/{N})^{PASSES}, which is as good as 0. With drop_last, shuffle before every pass.")
 
-
-def _is_number(part):
-    return isinstance(part, (Real, np.number)) and not isinstance(part, (bool, np.bool_)) and np.isfinite(part)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .feedback import Feedback, number
+from ..checking import shown
+from .feedback import Feedback, as_number, number
 
 
 def linear_rate(answer, lr=0.1, B0=256, B=8192):
@@ -16,17 +17,17 @@ def linear_rate(answer, lr=0.1, B0=256, B=8192):
         "that is the factor B / B0, not yet the rate.": kappa,
     }
     return number(answer, lr * kappa, wrong, praise=f"{B0} -> {B} is a factor of {kappa:g}, so the rate is {lr * kappa:g}; Goyal et al. warm it up first.",
-                  hint="The linear rule: rate times B / B0.", expected="a learning rate")
+                  hint="The linear rule: rate times B / B0.", expected="a learning rate", rtol=0.005)
 
 
 def adam_numbers(answer, kappa=8, lr=0.001, beta1=0.9, beta2=0.999):
     """Check (lr, beta1, beta2) for a batch kappa times as large, by Malladi's rule."""
     try:
-        given = tuple(float(v) for v in answer)
-    except (TypeError, ValueError):
+        given = tuple(map(as_number, answer))
+    except TypeError:                               # nothing that holds others
         given = ()
-    if len(given) != 3:
-        return Feedback(False, f"expected three numbers, (lr, beta1, beta2), got {answer!r}.")
+    if len(given) != 3 or None in given:
+        return Feedback(False, f"expected three numbers, (lr, beta1, beta2), got {shown(answer)}.")
     right = (kappa**0.5 * lr, 1 - kappa * (1 - beta1), 1 - kappa * (1 - beta2))
     near = lambda a, b: abs(a - b) <= 0.02 * abs(b) + 1e-9
     if near(given[0], kappa * lr):
@@ -34,7 +35,7 @@ def adam_numbers(answer, kappa=8, lr=0.001, beta1=0.9, beta2=0.999):
     if not near(given[0], right[0]):
         return Feedback(False, f"the rate: multiply {lr:g} by the square root of {kappa}.")
     for name, value, old, expected in (("beta1", given[1], beta1, right[1]), ("beta2", given[2], beta2, right[2])):
-        if near(1 - value, 1 - expected):
+        if abs(value - expected) <= 0.005 * (1 - expected):
             continue
         if near(1 - value, 1 - old):
             return Feedback(False, f"{name} is as it was. Adam's memory is counted in updates; with {kappa} times fewer of them it must be shorter.")

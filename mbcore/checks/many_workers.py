@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .feedback import Case, function, number
+from .feedback import Case, count, function
 
 
 def _right(gradients, shards):
@@ -33,12 +33,12 @@ def average(solution):
     """Check a function (gradients[k,n], shards[k]) -> g[n] = sum_k (B[k]/B) g[k,n]."""
     return function(solution, _right, AVERAGE, [_case(4, 4), _case(3, 5), _case(1, 2)], takes="gradients and shards", returns="g[n]",
                     praise="each worker counts by its share of the batch, with any number of workers.",
-                    hint="Try two workers with 3 and 1 examples: their weights are 3/4 and 1/4.")
+                    hint="Try two workers with 3 and 1 examples: their weights are 3/4 and 1/4.", small=[_case(1, 1), _case(2, 1), _case(2, 2)])
 
 
 def _case(K, n):
     rng = np.random.default_rng(5)
-    return Case({"K": K, "n": n}, (rng.normal(size=(K, n)), np.array([32, 7, 20, 4])[:K]))
+    return Case({"K": K, "n": n}, (rng.normal(size=(K, n)).round(1), np.array([32, 7, 20, 4])[:K]))
 
 
 def ring_bytes(answer, K=4, numbers=1_000_000, itemsize=4):
@@ -52,6 +52,6 @@ def ring_bytes(answer, K=4, numbers=1_000_000, itemsize=4):
         "that is twice the whole gradient. Nearly: in each round a worker sends K-1 chunks, not K.": 2 * n,
         f"you counted numbers, not bytes; one float32 takes {itemsize}.": 2 * (K - 1) / K * numbers,
     }
-    return number(answer, 2 * (K - 1) / K * n, wrong, praise=f"2 (K-1) steps of 1/K of the gradient: {2 * (K - 1) / K * n:,.0f} bytes, and hardly "
+    return count(answer, 2 * (K - 1) / K * n, wrong, praise=f"2 (K-1) steps of 1/K of the gradient: {2 * (K - 1) / K * n:,.0f} bytes, and hardly "
                   "more with many more workers.", hint="Count: 2 (K-1) steps, and in each a worker sends one chunk of 1/K of the gradient.",
                   expected="a number of bytes")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from math import isfinite
-from numbers import Real
-
 import numpy as np
 
+from ..checking import shown
 from ..experiments.batch_noise import smallest_batch as needed
 from ..experiments.stages import stage
-from .feedback import Case, Feedback, function, number
+from .feedback import Case, Feedback, as_number, function, number
 
 
 def _left(values, B):
@@ -49,17 +47,18 @@ def scatter(solution):
     return function(solution, _sd, SCATTER, [_case(*sizes) for sizes in ((12, 4), (20, 1), (5, 5))],
                     takes="values and B", returns="one number",
                     praise="it agrees at B = 4 of 12, for single numbers, and at B = N, where nothing is left to scatter.",
-                    hint="Start from sigma/sqrt(B), and add what drawing without replacement changes.")
+                    hint="Start from sigma/sqrt(B), and add what drawing without replacement changes.", small=[_case(2, 1), _case(3, 2)])
 
 
 def _case(N, B):
-    return Case({"N": N, "B": B}, (np.random.default_rng(5).normal(2, 3, N), B))
+    return Case({"N": N, "B": B}, (np.random.default_rng(5).normal(2, 3, N).round(1), B))
 
 
 def smallest_batch(answer, ratio=2, at="mid"):
     """Check the smallest B, drawn with replacement, whose signal ||g|| is at least `ratio` times its noise sqrt(tr(Sigma)/B)."""
-    if isinstance(answer, bool) or not isinstance(answer, (Real, np.number)) or not isfinite(answer):
-        return Feedback(False, f"expected a batch size, a whole number, got {answer!r}.")
+    given, answer = answer, as_number(answer)
+    if answer is None:
+        return Feedback(False, f"expected a batch size, a whole number, got {shown(given)}.")
     right, full = needed(ratio, at), stage(at).full
     scale = full.noise_scale
     if answer == right:
@@ -77,5 +76,7 @@ def smallest_batch(answer, ratio=2, at="mid"):
         "that is enough without replacement. Here examples may come twice.": needed(ratio, at, False),
         **{f"that is for the stage {other!r}; asked is {at!r}.": needed(ratio, other) for other in ("start", "late") if other != at},
     }
-    return number(answer, float("nan"), wrong, "",
-                  f"at this B the ratio of signal to noise is {max(answer, 0) ** 0.5 / scale**0.5:.2g}; asked is {ratio}.")
+    found = (max(answer, 0) / scale) ** 0.5
+    text = next(text for digits in range(2, 18) if float(text := f"{found:.{digits}g}") != ratio or digits == 17)
+    more = ", and fewer examples reach it; the smallest B was asked for" if answer > right else ""
+    return number(answer, float("nan"), wrong, "", f"at this B the ratio of signal to noise is {text}; asked is {ratio}{more}.")
