@@ -52,7 +52,7 @@ def checked_sizes(graph, sizes):
 
 def check_numbers(graph, sizes, dtype):
     """The numbers in the equations fit into the dtype: 1e300 * x[i] does in float64 alone."""
-    largest = np.finfo(dtype).max
+    largest = float(np.finfo(dtype).max)
     for node in graph.nodes:
         for term in getattr(node, "terms", ()):
             number = term.times(sizes)
