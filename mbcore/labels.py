@@ -88,7 +88,7 @@ def of_words(words, places, argument, example, decimal=".") -> Labels:
 def _number(word):
     """The number as an int if it is whole, however long; else as a float."""
     if WHOLE.fullmatch(word):
-        return int(word[:400])
+        return int(word)
     value = float(word)
     return int(value) if value.is_integer() and abs(value) <= 2**53 else value
 
@@ -224,8 +224,9 @@ def for_testing(places: np.ndarray, share: float, rng: np.random.Generator) -> n
         raise ValueError(f"test: expected a share that tests two classes or more, "
                          f"got {share:g}: {wanted} of {n} examples, all of one class")
     test = np.zeros(n, dtype=bool)
-    for k, count in enumerate(counts):
-        test[rng.permutation(np.flatnonzero(places == k))[:count]] = True
+    by_class = np.split(np.argsort(places, kind="stable"), np.cumsum(members)[:-1])
+    for own, count in zip(by_class, counts):
+        test[rng.permutation(own)[:count]] = True
     return test
 
 
@@ -241,5 +242,8 @@ def _apportioned(total, members, least, most, rng):
     while counts.sum() != total:
         free = counts < most if step == 1 else counts > least
         lacking = np.where(free, step * (quota - counts), -np.inf)
-        counts[order[np.argmax(lacking[order])]] += step
+        ranked = order[np.argsort(-lacking[order], kind="stable")]
+        # Those that lack less by one or more come after the first, even once it has been served.
+        served = ranked[lacking[ranked] > lacking.max() - 1]
+        counts[served[: abs(total - counts.sum())]] += step
     return counts

@@ -119,7 +119,7 @@ def mnist(path):
     ValueError for files that are damaged, or hold anything but images of bytes and whole-number
     labels.
     """
-    path = Path(path)
+    path = Path(_checked_path(path, "NPZ file or folder"))
     if not path.exists():
         raise FileNotFoundError(f"path: there is no {path}; {MNIST_HELP}")
     if path.is_dir():
@@ -139,6 +139,13 @@ def mnist(path):
     x = [x, x_test]
     labels = _labels(origin, x, [target, target_test])
     return prepared(origin, x, labels, None, 0, False, divisor=255, note="A pixel / 255.")
+
+
+def _checked_path(path, of):
+    """The path, if it is a text or a pathlib.Path."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise WrongKind(f"path: expected the path of an {of}, got {shown(path)}")
+    return path
 
 
 def _labels(origin, x, targets):
@@ -187,8 +194,7 @@ def _load(path, wanted):
 
     Python objects inside are refused, as loading them runs code.
     """
-    if not isinstance(path, (str, os.PathLike)):
-        raise WrongKind(f"path: expected the path of an NPZ file, got {shown(path)}")
+    _checked_path(path, "NPZ file")
     if not os.path.exists(path):
         raise FileNotFoundError(f"path: there is no {path}")
     if os.path.isdir(path):

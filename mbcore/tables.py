@@ -16,7 +16,7 @@ import numpy as np
 
 from .checking import WrongKind, one_of, shown
 from .entries import COMMA, THOUSANDS, TRUTH, WORD, is_number, trouble
-from .textfile import check_encoding, check_file, opened, undecodable_line
+from .textfile import check_encoding, check_file, check_separator, opened, undecodable_line
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
@@ -43,7 +43,7 @@ def table(path, target, separator=None, decimal=None, encoding="utf-8"):
     if not isinstance(target, str):
         raise WrongKind(f"target: expected the name of a column, got {shown(target)}")
     if separator is not None:
-        _check_separator(separator)
+        check_separator(separator)
     if decimal is not None:
         one_of("decimal", decimal, (".", ","))
     check_encoding(encoding)
@@ -61,15 +61,6 @@ def table(path, target, separator=None, decimal=None, encoding="utf-8"):
             f"path: {path} is no CSV file in {encoding.upper()}: {line}{error.reason}; "
             'save it as UTF-8, or pass its encoding, such as encoding="cp1252"'
         ) from None
-
-
-def _check_separator(separator):
-    """One character that can stand between numbers and words, and in none of them."""
-    if not isinstance(separator, str):
-        raise WrongKind(f"separator: expected one character, got {shown(separator)}")
-    if len(separator) != 1 or separator.isalnum() or separator in "+-.\"\r\n\0":
-        raise ValueError("separator: expected one character that stands in no number or word, "
-                         f"got {separator!r}")
 
 
 class _DecimalComma(Exception):
@@ -118,9 +109,11 @@ class _Reading:
         sure = decided or decimal == "."
         for line, row in rows:
             if len(row) != len(names):
+                more = self.separator == "," and len(row) > len(names)
+                hint = "; does a comma stand inside a number or a word? Put it in quotes"
                 raise ValueError(
                     f"path: expected {len(names)} entries in each line, "
-                    f"line {line} of {self.path} has {len(row)}"
+                    f"line {line} of {self.path} has {len(row)}{hint if more else ''}"
                 )
             word = row.pop(at)
             try:

@@ -20,6 +20,15 @@ FIRST_BYTES = {         # of files that are taken for a CSV file
 }
 
 
+def check_separator(separator):
+    """One character that can stand between numbers and words, and in none of them."""
+    if not isinstance(separator, str):
+        raise WrongKind(f"separator: expected one character, got {shown(separator)}")
+    if len(separator) != 1 or separator.isalnum() or separator in "+-.\"\r\n\0":
+        raise ValueError("separator: expected one character that stands in no number or word, "
+                         f"got {separator!r}")
+
+
 def check_encoding(encoding):
     """Refuse what is no name of an encoding."""
     if not isinstance(encoding, str):

@@ -170,6 +170,8 @@ def test_mnist(tmp_path, images, form):
 
 
 def test_mnist_that_is_not_there(tmp_path, images):
+    with pytest.raises(TypeError, match="path: expected the path of an NPZ file or folder, got 5"):
+        mnist(5)
     for path, words in ((tmp_path / "mnist.npz", "path: there is no .*mnist.npz; nothing is downloaded here; fetch https://"),
                         (tmp_path, "path: .* lacks train-images-idx3-ubyte; nothing is downloaded here")):
         with pytest.raises(FileNotFoundError, match=words):

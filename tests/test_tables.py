@@ -126,7 +126,7 @@ LINES = {           # a last line, and what is said of it
     "tall,cat,3": "expected numbers, line 22 of .*own.csv has 'tall' in the column 'height'",
     "1,cat,": "line 22 .* has '' in the column 'width', which marks a missing entry",
     "1,cat": "expected 3 entries in each line, line 22 of .* has 2",
-    "1,cat,3,": "expected 3 entries in each line, line 22 of .* has 4",
+    "1,cat,3,": "expected 3 entries in each line, line 22 of .* has 4; does a comma stand inside",
     ",,": "line 22 .* has '' in the column 'height'",
     "height,kind,width": "line 22 .* has 'height' in the column 'height', which is no number",
     '1,"cat,3': "is no CSV file: line 22: unexpected end of data",
