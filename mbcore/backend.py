@@ -15,6 +15,8 @@ import numpy as np
 import psutil
 from threadpoolctl import OpenBLASController, ThreadpoolController
 
+from .checking import one_of
+
 
 @functools.cache
 def _cupy():
@@ -33,8 +35,7 @@ def gpu_available():
 
 def array_module(device):
     """"cpu" -> numpy, "gpu" -> cupy; RuntimeError in words when there is no GPU."""
-    if device not in ("cpu", "gpu"):
-        raise ValueError(f"device: expected 'cpu' or 'gpu', got {device!r}")
+    one_of("device", device, ("cpu", "gpu"))
     if device == "gpu" and not gpu_available():
         raise RuntimeError("device: 'gpu' was asked for, and there is no GPU that CuPy can use here; "
                            'install it by pip install -e ".[gpu]" on a machine with an NVIDIA GPU')

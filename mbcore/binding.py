@@ -7,22 +7,29 @@ of every call when it is bound, so that no copy can be read or written in a buff
 
 from __future__ import annotations
 
-from functools import partial
-from math import prod
+from functools import cache, partial
+from math import inf, prod
 
 import numpy as np
 
 from . import kernels
+from .checking import LARGEST
 from .contraction import Operand, aligned, bind
 from .derivatives import Accumulate
 from .graph import Contraction, Loss, Map, Softmax, Term
 
 
-class Memory:
-    """Named flat buffers and the views of them. dry: count the bytes and allocate none."""
+UNASKED = 2**26         # bytes that a program may hold before it is asked whether more are free
 
-    def __init__(self, xp, sizes, dtype, dry=False):
-        self.xp, self.sizes, self.dtype, self.dry = xp, sizes, np.dtype(dtype), dry
+
+class Memory:
+    """Named flat buffers and the views of them. dry: count the bytes and allocate none.
+
+    free: a function that says how many bytes may be held.
+    """
+
+    def __init__(self, xp, sizes, dtype, dry=False, free=lambda: inf):
+        self.xp, self.sizes, self.dtype, self.dry, self.free = xp, sizes, np.dtype(dtype), dry, cache(free)
         self.flat, self.nbytes = {}, 0
 
     def view(self, name, indices, sizes, dtype=None):
@@ -30,13 +37,22 @@ class Memory:
         dtype = np.dtype(dtype or self.dtype)
         if name not in self.flat:
             count = prod(self.sizes[i] for i in indices)
-            self.nbytes += count * dtype.itemsize
+            self._ask_for(name, count * dtype.itemsize)
             self.flat[name] = np.empty(0, dtype) if self.dry else self.xp.zeros(count, dtype)
         shape = tuple(sizes[i] for i in indices)
         if self.dry:            # right shape and strides over no memory: enough to bind calls that are never made
             strides = [prod(shape[k + 1:]) * dtype.itemsize for k in range(len(shape))]
             return np.lib.stride_tricks.as_strided(np.empty(1, dtype), shape, strides)
         return self.flat[name][:prod(shape)].reshape(shape)
+
+    def _ask_for(self, name, more):
+        """Count these bytes; MemoryError where they are more than may be held."""
+        total = self.nbytes + more
+        if total > LARGEST:
+            raise MemoryError(f"{name}: an array of {more:,} bytes is more than a computer can address")
+        if total > UNASKED and not self.dry and total > self.free():
+            raise MemoryError(f"{name}: the arrays would need {total:,} bytes with this one, and {self.free():,} are free")
+        self.nbytes = total
 
     def check(self, calls):
         """RuntimeError where a call (a functools.partial) reads or writes an array that is no view of a buffer."""

@@ -8,6 +8,7 @@ from numbers import Real
 import numpy as np
 
 from .backend import device_of
+from .checking import WrongKind, host_array, shown, whole
 
 MEAN_IN = ("parameters", "loss", "update")
 
@@ -38,8 +39,7 @@ def checked_sizes(graph, sizes):
         if i not in letters:
             hint = "" if graph.batch else f"; they are for one example, and with_index({i!r}) before compile adds the batch index"
             raise ValueError(f"{i}: there is no such index; the equations have {', '.join(letters) or 'none'}{hint}")
-        if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 1:
-            raise ValueError(f"{i}: expected a whole number of at least 1, got {n!r}")
+        whole(i, n)
     for i in letters:
         if i not in sizes:
             raise ValueError(f"{i}: the size of this index is missing; compile(..., {i}=...)")
@@ -47,7 +47,7 @@ def checked_sizes(graph, sizes):
         if sizes[used] != sizes[own]:
             raise ValueError(f"{used}: {used}={sizes[used]} and {own}={sizes[own]} contradict each other: "
                              f"both are the same position of {name}")
-    return {i: int(sizes[i]) for i in letters}
+    return {i: whole(i, sizes[i]) for i in letters}
 
 
 def check_numbers(graph, sizes, dtype):
@@ -62,23 +62,31 @@ def check_numbers(graph, sizes, dtype):
 
 
 def checked_mean_in(mean_in):
-    if not isinstance(mean_in, (str, tuple, list, set)):
-        raise TypeError(f"mean_in: expected places among {', '.join(MEAN_IN)}, got {mean_in!r}")
+    if not isinstance(mean_in, (str, tuple, list, set, frozenset)):
+        raise WrongKind(f"mean_in: expected places among {', '.join(MEAN_IN)}, got {shown(mean_in)}")
     places = (mean_in,) if isinstance(mean_in, str) else tuple(mean_in)
     for place in places:
         if place not in MEAN_IN:
-            raise ValueError(f"mean_in: expected places among {', '.join(MEAN_IN)}, got {place!r}")
+            raise ValueError(f"mean_in: expected places among {', '.join(MEAN_IN)}, got {shown(place)}")
     return tuple(dict.fromkeys(places))
 
 
-def check_parameters(name, arrays, shapes):
-    """Finite real numbers for each parameter and nothing else; `name` is the argument they came by."""
-    found = {key: a.shape for key, a in arrays.items()}
-    if found != shapes:
-        raise ValueError(f"{name}: expected an array for each parameter, of shapes {shapes}; got {found}")
+def check_parameters(name, arrays, shapes, dtype):
+    """Finite real numbers for each parameter and nothing else, which the dtype can hold; `name` is the argument they came by."""
+    wanted = f"{name}: expected an array for each parameter, of shapes {shapes}"
+    for key in {**shapes, **arrays}:
+        if key not in arrays:
+            raise ValueError(f"{wanted}; {key} is missing")
+        if key not in shapes:
+            raise ValueError(f"{wanted}; got {key} as well")
+        if arrays[key].shape != shapes[key]:
+            raise ValueError(f"{wanted}; got {key} of shape {arrays[key].shape}")
     for key, a in arrays.items():
-        if a.dtype.kind not in "iuf" or not np.isfinite(a).all():
-            raise ValueError(f"{name}: expected finite real numbers in {key}, got {a.dtype}{', inf or nan among them' if a.dtype.kind == 'f' else ''}")
+        if a.dtype.kind not in "iuf":
+            raise WrongKind(f"{name}: expected finite real numbers in {key}, got {a.dtype}")
+        if not (abs(a) <= np.finfo(dtype).max).all():
+            largest = f"up to {np.finfo(dtype).max:.1e}, which is where {dtype} ends"
+            raise ValueError(f"{name}: expected finite real numbers in {key}, {largest}; got {abs(a).max()}")
 
 
 def check_names(inputs, wanted, parameters):
@@ -103,16 +111,16 @@ def checked_input(name, array, xp, device, classes, sizes, dtype):
     if device_of(array) != device and not (device == "gpu" and np.ndim(array) == 0):    # a plain number may go to either
         raise TypeError(f"{name}: the program is on the {device}, the array is on the {device_of(array)}; "
                         "move it by mb.to_cpu or mb.to_gpu")
-    try:
+    if type(array) is not np.ndarray and device_of(array) == "cpu":
+        array = host_array(name, array)
+    if device == "gpu":
         array = xp.asarray(array)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name}: expected an array of numbers, got what NumPy makes none of: {error}") from None
     kind = array.dtype.kind
     if classes and kind not in "iu":
-        raise TypeError(f"{name}: expected whole-number labels, got {array.dtype}; for a distribution write "
+        raise WrongKind(f"{name}: expected whole-number labels, got {array.dtype}; for a distribution write "
                         f"{name}[{classes[0]}] in the equations")
     if kind not in "iuf":
-        raise TypeError(f"{name}: expected real numbers, got {array.dtype}")
+        raise WrongKind(f"{name}: expected real numbers, got {array.dtype}")
     if not array.size:
         raise ValueError(f"{name}: the batch is empty, shape {array.shape}; give at least one example")
     if device == "cpu" and classes:

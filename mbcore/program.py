@@ -16,6 +16,7 @@ import numpy as np
 from . import intake
 from .backend import array_module, at_once, free_memory, to_cpu
 from .binding import Binder, Memory
+from .checking import generator, rate, shown
 from .contraction import Operand, aligned
 from .derivatives import Accumulate, backward, per_example
 from .graph import Map, Term
@@ -24,7 +25,6 @@ from .writing import in_place
 
 
 PLANS = 8           # batch sizes whose calls are kept: about 30 kB of Python's objects each
-LARGE = 2**24       # entries of all named arrays together, from which on it is counted beforehand what a program needs
 
 
 @dataclass(frozen=True)
@@ -52,23 +52,25 @@ class Program:
         intake.check_numbers(graph, self.sizes, self.dtype)
         self.mean_in = intake.checked_mean_in(mean_in)
         self.xp = np if _dry else array_module(device)
-        self._memory = Memory(self.xp, self.sizes, self.dtype, _dry)
-        if not _dry:
-            self._refuse_what_does_not_fit()
+        self._memory = Memory(self.xp, self.sizes, self.dtype, _dry, partial(free_memory, device))
         if _params:
             self._memory.flat.update(_params)
-        self.params = {name: self._memory.view(name, i, self.sizes) for name, i in graph.roles.parameters.items()}
         self._plans, self._state = {}, "new"
-        self._plan = self._plan_for(self.sizes)
         self._filled = None             # the plan whose fills were made last
+        try:
+            self.params = {name: self._memory.view(name, i, self.sizes) for name, i in graph.roles.parameters.items()}
+            self._plan = self._plan_for(self.sizes)
+        except MemoryError:
+            if not _dry:
+                self._say_what_does_not_fit()
+            raise
 
     # ------------------------------------------------------------------ what a program offers
 
     def init(self, rng):
         """Draw the parameters: a factor of a summed product N(0, 1/fan-in), 2/fan-in before relu; added ones 0;
         element-wise factors 1. Replica k is drawn from the k-th spawn of rng. Returns the program."""
-        if not isinstance(rng, np.random.Generator):
-            raise TypeError(f"rng: expected a numpy.random.Generator (np.random.default_rng(seed)), got {type(rng).__name__}")
+        generator(rng)
         replicas = self.graph.replicas
         drawn = {name: np.empty(p.shape, self.dtype) for name, p in self.params.items()}
         for at in np.ndindex(*(self.sizes[r] for r in replicas)):
@@ -142,7 +144,7 @@ class Program:
         Returns a copy of L[b] from before the step. With k places in `mean_in` the sum of the gradients is divided by B^k.
         The step is applied whole or not at all, also where Ctrl-C interrupts it.
         """
-        lr = self._spread(intake.checked_lr(lr, tuple(self.sizes[r] for r in self.graph.replicas)))
+        lr = self._spread(rate(lr, tuple(self.sizes[r] for r in self.graph.replicas), self.dtype))
         if not self._plan.grads:
             raise ValueError("L: the equations compute no L, so there is nothing to learn from")
         losses = self.forward(**inputs)
@@ -156,7 +158,7 @@ class Program:
     def evaluate(self, name, **inputs):
         """A copy of one value, computing only what it needs: evaluate("s", x=x) wants no target."""
         if not isinstance(name, str) or name not in self.graph.roles.computed:
-            raise ValueError(f"name: expected a computed value ({', '.join(self.graph.roles.computed)}), got {name!r}")
+            raise ValueError(f"name: expected a computed value ({', '.join(self.graph.roles.computed)}), got {shown(name)}")
         nodes = self.graph.needed(name)
         outs = {n.out.name for n in nodes}
         self._load(inputs, [i for i in self.graph.roles.inputs if any(i == r.name for n in nodes for r in n.reads)])
@@ -187,7 +189,7 @@ class Program:
             raise ValueError(f"path: expected an NPZ file with the parameters, {path} is none")
         with np.load(path) as file:
             found = {name: file[name] for name in file.files}
-        intake.check_parameters("path", found, {name: p.shape for name, p in self.params.items()})
+        intake.check_parameters("path", found, {name: p.shape for name, p in self.params.items()}, self.dtype)
         self._set(found)
         return self
 
@@ -199,7 +201,7 @@ class Program:
         Their mean over b is the slides' gradient. A copy. ValueError where the examples are coupled, as by batch normalisation.
         """
         if name not in self.params:
-            raise ValueError(f"name: expected a parameter ({', '.join(self.params)}), got {name!r}")
+            raise ValueError(f"name: expected a parameter ({', '.join(self.params)}), got {shown(name)}")
         steps = self._per_example({name})
         binder, whole = self._run_each(steps), Ref(name + ".each", self._with_b(name))
         if not steps:
@@ -257,7 +259,7 @@ class Program:
 
     def _direction(self, name, v):
         if name not in self.params:
-            raise ValueError(f"vectors: expected names of parameters ({', '.join(self.params)}), got {name!r}")
+            raise ValueError(f"vectors: expected names of parameters ({', '.join(self.params)}), got {shown(name)}")
         v = self.xp.asarray(v, dtype=self.dtype)
         if v.shape != self.params[name].shape or not bool(self.xp.isfinite(v).all()):
             raise ValueError(f"vectors[{name!r}]: expected finite numbers of shape {self.params[name].shape}, got shape {v.shape}")
@@ -317,16 +319,12 @@ class Program:
         """lr[r] with an axis for each other index of L."""
         return lr if isinstance(lr, float) else self.xp.asarray(lr.reshape(*lr.shape, *[1] * (len(self.graph.shapes["L"]) - lr.ndim)))
 
-    def _refuse_what_does_not_fit(self):
-        """MemoryError before anything is allocated. Small programs are let through uncounted: counting takes as long as binding."""
-        entries = sum(prod(self.sizes[i] for i in indices) for indices in self.graph.shapes.values())
-        if entries < LARGE:
-            return
+    def _say_what_does_not_fit(self):
+        """MemoryError with all the bytes that these sizes would need."""
         needed = Program(self.graph, self.sizes, dtype=self.dtype, mean_in=self.mean_in, _dry=True).nbytes
+        sizes = ", ".join(f"{i}={n}" for i, n in self.sizes.items())
         free = free_memory(self.device)
-        if needed > free:
-            sizes = ", ".join(f"{i}={n}" for i, n in self.sizes.items())
-            raise MemoryError(f"{sizes}: the arrays would need {needed:,} bytes, and {free:,} are free on the {self.device}")
+        raise MemoryError(f"{sizes}: the arrays would need {needed:,} bytes, and {free:,} are free on the {self.device}") from None
 
     def _batch_size(self):
         return self._plan.sizes[self.graph.batch] if self.graph.batch else 1
