@@ -11,6 +11,7 @@ What a statement computes inside an expression gets the statement's name and a t
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -89,6 +90,13 @@ class Graph:
     replicas: tuple = ()
     pending: tuple = ()             # over= letters that no value bears yet
     shapes: dict = field(default_factory=dict)      # every name, temporaries too -> indices
+    text: str = ""                  # the equations, one a line
+
+    @cached_property
+    def identity(self):
+        """The equations without the batch index, one a line: what parameters belong to, whatever batches they are used with."""
+        without = lambda found: ",".join(i for i in found[1].split(",") if i != self.batch)
+        return re.sub(r"\[([^]]*)\]", lambda found: f"[{without(found)}]", self.text).replace("[]", "")
 
     @cached_property
     def batch(self):

@@ -33,7 +33,8 @@ def lower(statements, replicas=(), batch=None):
     for s in ordered(statements):
         builder.statement(s)
     shapes = {**role.inputs, **role.parameters, **builder.shapes}
-    graph = Graph(tuple(builder.nodes), role, tuple(replicas), tuple(sorted(builder.pending)), shapes)
+    text = "\n".join(map(str, statements))
+    graph = Graph(tuple(builder.nodes), role, tuple(replicas), tuple(sorted(builder.pending)), shapes, text)
     _check_loss(statements, graph, batch)
     _check_batch(statements, graph)
     return graph

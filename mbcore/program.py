@@ -6,22 +6,21 @@ PLANS batch sizes are kept.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import prod
-from zipfile import is_zipfile
 
 import numpy as np
 
-from . import intake
+from . import intake, stored
 from .backend import array_module, at_once, free_memory, to_cpu
 from .binding import Binder, Memory
-from .checking import generator, rate, shown
+from .checking import WrongKind, generator, rate, shown
 from .contraction import Operand, aligned
 from .derivatives import Accumulate, backward, per_example
 from .graph import Map, Term
 from .notation import Ref
-from .writing import in_place
 
 
 PLANS = 8           # batch sizes whose calls are kept: about 30 kB of Python's objects each
@@ -57,6 +56,7 @@ class Program:
             self._memory.flat.update(_params)
         self._plans, self._state = {}, "new"
         self._filled = None             # the plan whose fills were made last
+        self._aside = None              # another program, once hessian_vector_product has needed one
         try:
             self.params = {name: self._memory.view(name, i, self.sizes) for name, i in graph.roles.parameters.items()}
             self._plan = self._plan_for(self.sizes)
@@ -90,10 +90,10 @@ class Program:
 
     @property
     def nbytes(self):
-        """Bytes of all arrays that the program holds, as `Equations.nbytes` counts them beforehand; gradients of single
-        examples come on top once they were asked for. Python's own objects do not count: about 30 kB for each of the last
-        8 batch sizes, and a copy of L for each call of forward or step, which is the caller's."""
-        return self._memory.nbytes
+        """Bytes of all arrays that the program holds, as `Equations.nbytes` counts them beforehand. More come on top, and are
+        counted, once gradients of single examples or a Hessian were asked for. Python's own objects are not counted: about
+        30 kB for each of the last 8 batch sizes."""
+        return self._memory.nbytes + (self._aside.nbytes if self._aside else 0)
 
     def __repr__(self):
         sizes = ", ".join(f"{i}={n}" for i, n in self.sizes.items())
@@ -178,17 +178,17 @@ class Program:
     def save(self, path):
         """Write the parameters to an NPZ file, an array by its name each; `numpy.load` reads it as well.
 
-        An error, an interrupt or a full disk leaves the older file as it was.
+        The file says which equations they belong to. An error, an interrupt or a full disk leaves the older file as it was.
         """
-        with in_place(path) as file:            # a file, because NumPy would append .npz to a path
-            np.savez(file, **{name: to_cpu(p) for name, p in self.params.items()})
+        stored.write(path, {name: to_cpu(p) for name, p in self.params.items()}, self.graph.identity)
 
     def load(self, path):
-        """Read the parameters from what `save` wrote; all are checked before the first is set. Returns the program."""
-        if not is_zipfile(path):
-            raise ValueError(f"path: expected an NPZ file with the parameters, {path} is none")
-        with np.load(path) as file:
-            found = {name: file[name] for name in file.files}
+        """Read the parameters from what `save` wrote; all are checked before the first is set. Returns the program.
+
+        ValueError names what does not fit: a damaged file, other equations, an array that is missing, too many, of another
+        shape, no real numbers, nan or beyond the dtype. The size of the batch and the dtype may be others than those saved.
+        """
+        found = stored.read(path, self.graph.identity)
         intake.check_parameters("path", found, {name: p.shape for name, p in self.params.items()}, self.dtype)
         self._set(found)
         return self
@@ -200,7 +200,7 @@ class Program:
 
         Their mean over b is the slides' gradient. A copy. ValueError where the examples are coupled, as by batch normalisation.
         """
-        if name not in self.params:
+        if not isinstance(name, str) or name not in self.params:
             raise ValueError(f"name: expected a parameter ({', '.join(self.params)}), got {shown(name)}")
         steps = self._per_example({name})
         binder, whole = self._run_each(steps), Ref(name + ".each", self._with_b(name))
@@ -237,33 +237,39 @@ class Program:
         Central differences of gradients along v, (g(p + e v) - g(p - e v)) / 2e with e |v| = 1e-5 (1 + |p|): about 1e-9
         relative in float64, which is required. vectors: name -> array, missing ones are 0. For smooth functions: an example
         that meets a relu's kink within the step adds a curvature that is not there; landscape.top_eigenvalues steps shorter.
+        The program's own parameters, values and gradients stay as they are.
         """
         if self.dtype != np.float64:
             raise TypeError(f"hessian_vector_product: expected a program in float64, got {self.dtype}; compile(dtype='float64')")
+        if not isinstance(vectors, Mapping):
+            raise WrongKind(f"vectors: expected a dictionary, name of a parameter -> array, got {shown(vectors)}")
         vectors = {name: self._direction(name, v) for name, v in vectors.items()}
-        length = float(sum((v * v).sum() for v in vectors.values())) ** 0.5
-        if length == 0:
+        largest = max((float(abs(v).max()) for v in vectors.values()), default=0.0)
+        if largest == 0:
             return {name: self.xp.zeros_like(p) for name, p in self.params.items()}
+        vectors = {name: v / largest for name, v in vectors.items()}       # so that no square is too large or too small
+        length = float(sum((v * v).sum() for v in vectors.values())) ** 0.5
         size = float(sum((p * p).sum() for p in self.params.values())) ** 0.5
-        e, kept, sides = 1e-5 * (1 + size) / length, {n: self.params[n].copy() for n in vectors}, []
-        try:
-            for sign in (1, -1):
-                for name, v in vectors.items():
-                    self.params[name][...] = kept[name] + sign * e * v
-                sides.append(self._mean_grads(inputs))
-        finally:
-            for name, p in kept.items():
-                self.params[name][...] = p
-            self._state = "new"
-        return {name: (sides[0][name] - sides[1][name]) / (2 * e) for name in self.params}
+        e, sides, aside = 1e-5 * (1 + size) / length, [], self._beside()
+        for sign in (1, -1):
+            aside._set({name: p + sign * e * vectors[name] if name in vectors else p for name, p in self.params.items()})
+            sides.append(aside._mean_grads(inputs))
+        return {name: (sides[0][name] - sides[1][name]) * (largest / (2 * e)) for name in self.params}
+
+    def _beside(self):
+        """A program with parameters of its own, to look at other ones than these without touching these."""
+        if self._aside is None:
+            self._aside = Program(self.graph, self.sizes, self.device, self.dtype, self.mean_in)
+        return self._aside
 
     def _direction(self, name, v):
-        if name not in self.params:
+        if not isinstance(name, str) or name not in self.params:
             raise ValueError(f"vectors: expected names of parameters ({', '.join(self.params)}), got {shown(name)}")
-        v = self.xp.asarray(v, dtype=self.dtype)
-        if v.shape != self.params[name].shape or not bool(self.xp.isfinite(v).all()):
-            raise ValueError(f"vectors[{name!r}]: expected finite numbers of shape {self.params[name].shape}, got shape {v.shape}")
-        return v
+        said, shape = f"vectors[{name!r}]", self.params[name].shape
+        v = intake.checked_input(said, v, self.xp, self.device, None, self.sizes, self.dtype)
+        if v.shape != shape:
+            raise ValueError(f"{said}: expected finite numbers of shape {shape}, got shape {v.shape}")
+        return self.xp.asarray(v, dtype=self.dtype)
 
     def _mean_grads(self, inputs):
         """The gradients of mean(L) alone, whatever `mean_in` says."""

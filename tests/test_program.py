@@ -1,6 +1,8 @@
 """Programs: initial values, steps, batches of other sizes, memory, replicas."""
 
 import math
+import subprocess
+import sys
 import tracemalloc
 
 import numpy as np
@@ -249,22 +251,115 @@ def test_parameters_come_back_from_a_file(tmp_path):
         assert set(file.files) == {"W0", "C0", "W1", "C1"}
 
 
-@pytest.mark.parametrize("wrong, said", [
-    (lambda p: {**p, "W0": p["W0"][:1]}, "expected an array for each parameter, of shapes"),
-    (lambda p: {n: a for n, a in p.items() if n != "C1"}, "expected an array for each parameter"),
-    (lambda p: {**p, "E": p["C0"]}, "expected an array for each parameter"),
-    (lambda p: {**p, "C1": p["C1"] + np.nan}, "expected finite real numbers in C1"),
-    (lambda p: {**p, "C1": p["C1"] + 1j}, "expected finite real numbers in C1, got complex")])
-def test_a_wrong_file_changes_nothing(tmp_path, wrong, said):
-    net = mb.equations(USUAL).with_index("b").compile(b=4, i=5, j=3, y=2).init(np.random.default_rng(1))
+def saved_net(seed=1, text=USUAL, **how):
+    return mb.equations(text).with_index("b").compile(**{**dict(b=4, i=5, j=3, y=2), **how}).init(np.random.default_rng(seed))
+
+
+WRONG_FILES = {
+    "another shape": (lambda p: {**p, "W0": p["W0"][:1]}, r"expected an array for each parameter, of shapes.*got W0 of shape \(1, 5\)"),
+    "one missing": (lambda p: {n: a for n, a in p.items() if n != "C1"}, "expected an array for each parameter.*C1 is missing"),
+    "one too many": (lambda p: {**p, "E": p["C0"]}, "expected an array for each parameter.*got E as well"),
+    "nan": (lambda p: {**p, "C1": p["C1"] + np.nan}, "expected finite real numbers in C1.*got nan"),
+    "inf": (lambda p: {**p, "C1": p["C1"] - np.inf}, "expected finite real numbers in C1.*got inf"),
+    "too large": (lambda p: {**p, "C1": p["C1"] + 1e39}, "expected finite real numbers in C1, up to 3.4e.38"),
+    "complex": (lambda p: {**p, "C1": p["C1"] + 1j}, "expected finite real numbers in C1, got complex"),
+    "text": (lambda p: {**p, "C1": p["C1"].astype(str)}, "expected finite real numbers in C1, got <U"),
+    "bool": (lambda p: {**p, "C1": p["C1"] > 0}, "expected finite real numbers in C1, got bool"),
+    "objects": (lambda p: {**p, "C1": p["C1"].astype(object)}, "expected an NPZ file .* is damaged"),
+    "none": (lambda p: {}, "expected an array for each parameter.*W0 is missing"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG_FILES)
+def test_a_wrong_file_changes_nothing(tmp_path, kind):
+    wrong, said = WRONG_FILES[kind]
+    net = saved_net()
     before = {n: p.copy() for n, p in net.params.items()}
-    np.savez(tmp_path / "p.npz", **wrong(before))
+    np.savez(tmp_path / "p.npz", **wrong({n: p.astype(np.float64) for n, p in before.items()}))
     with pytest.raises(ValueError, match=f"^path: {said}"):
         net.load(tmp_path / "p.npz")
-    (tmp_path / "text").write_text("W0 = 1")
-    with pytest.raises(ValueError, match="^path: expected an NPZ file"):
-        net.load(tmp_path / "text")
     assert all(np.array_equal(before[n], p) for n, p in net.params.items())
+
+
+def test_paths_that_are_no_file_of_parameters(tmp_path):
+    net = saved_net()
+    (tmp_path / "text").write_text("W0 = 1")
+    (tmp_path / "empty").write_text("")
+    for path in (tmp_path / "text", tmp_path / "empty"):
+        with pytest.raises(ValueError, match="^path: expected an NPZ file"):
+            net.load(path)
+    for path, error in ((tmp_path / "gone", FileNotFoundError), (tmp_path, OSError), (None, TypeError), (3, TypeError), (b"x", TypeError)):
+        with pytest.raises(error):
+            net.load(path)
+        if path != tmp_path / "gone":
+            with pytest.raises(error):
+                net.save(path)
+
+
+def test_any_damage_to_a_file_is_named_or_harmless(tmp_path):
+    """Every byte of a saved file changed, and every length cut off: refused by name, or the same parameters."""
+    net, path = saved_net(), tmp_path / "net"
+    net.save(path)
+    whole, before = path.read_bytes(), {n: p.copy() for n, p in net.params.items()}
+    bad = [whole[:k] for k in range(0, len(whole), 7)] + [whole[:k] + bytes([whole[k] ^ 0x5A]) + whole[k + 1:] for k in range(0, len(whole), 3)]
+    refused, other = 0, saved_net(2)
+    for content in bad:
+        path.write_bytes(content)
+        other.init(np.random.default_rng(2))
+        try:
+            other.load(path)
+        except ValueError as error:
+            refused += 1
+            assert str(error).startswith("path: ")
+        else:
+            assert all(np.array_equal(before[n], p) for n, p in other.params.items())
+    assert refused > 0.8 * len(bad)
+
+
+@pytest.mark.parametrize("text, line", [
+    (USUAL.replace("sigmoid", "tanh"), "sigmoid"), (USUAL.replace("- C1", "+ C1"), "W1"), (SLIDES, "W1")])
+def test_parameters_of_other_equations_are_refused(tmp_path, text, line):
+    saved_net().save(tmp_path / "net")
+    with pytest.raises(ValueError, match=f"^path: .*net holds the parameters of other equations: '.*{line}.*' where this program has '"):
+        saved_net(text=text).load(tmp_path / "net")
+
+
+def test_parameters_are_those_of_any_batch_dtype_and_letter_of_the_batch(tmp_path):
+    one = saved_net()
+    one.save(tmp_path / "net")
+    twin = mb.equations(USUAL).with_index("n").compile(n=3, i=5, j=3, y=2, dtype="float64")
+    for other in (saved_net(2, b=9), saved_net(2, dtype="float64"), twin, mb.equations(USUAL).compile(i=5, j=3, y=2)):
+        other.load(tmp_path / "net")
+        assert all(np.array_equal(one.params[n], p) for n, p in other.params.items())
+    np.savez_compressed(tmp_path / "old.npz", **one.params)             # as before files said which equations they belong to
+    other = saved_net(2).load(tmp_path / "old.npz")
+    assert all(np.array_equal(one.params[n], p) for n, p in other.params.items())
+
+
+def test_long_equations_are_told_apart_as_well(tmp_path, monkeypatch):
+    """A comment in a ZIP file holds 65,535 bytes; of longer equations it holds a digest."""
+    monkeypatch.setattr("mbcore.stored.LONGEST", 50)
+    saved_net().save(tmp_path / "net")
+    saved_net(2).load(tmp_path / "net")
+    with pytest.raises(ValueError, match="other equations"):
+        saved_net(text=USUAL.replace("sigmoid", "tanh")).load(tmp_path / "net")
+
+
+def test_a_full_disk_leaves_the_older_file(tmp_path):
+    """In a process that may write files of 300 bytes at most."""
+    pytest.importorskip("resource")
+    path, net = tmp_path / "net", saved_net()
+    net.save(path)
+    older = path.read_bytes()
+    assert len(older) > 1000
+    code = ("import resource, signal, sys, numpy as np, mbcore as mb\n"
+            "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))\n"
+            "net = mb.equations(sys.argv[1]).with_index('b').compile(b=4, i=5, j=3, y=2).init(np.random.default_rng(2))\n"
+            "try: net.save(sys.argv[2])\n"
+            "except OSError as error: print(error)\n")
+    done = subprocess.run([sys.executable, "-c", code, USUAL, str(path)], capture_output=True, text=True, timeout=60)
+    assert str(path) in done.stdout and not done.stderr
+    assert path.read_bytes() == older and list(tmp_path.iterdir()) == [path]
 
 
 def test_what_does_not_fit_is_refused_before_it_is_allocated():
