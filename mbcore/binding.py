@@ -16,7 +16,7 @@ from . import kernels
 from .checking import LARGEST
 from .contraction import Operand, aligned, bind
 from .derivatives import Accumulate
-from .graph import Contraction, Loss, Map, Softmax, Term
+from .graph import Contraction, Loss, Map, Reduction, Softmax, Term
 
 
 UNASKED = 2**26         # bytes that a program may hold before it is asked whether more are free
@@ -114,11 +114,28 @@ class Binder:
                 return [call for k, term in enumerate(node.terms) for call in self.term(term, node.out, k > 0)]
             case Map():
                 arg = aligned(self.operand(node.arg), node.out.indices)
-                return [partial(kernels.MAPS[node.function][0], arg, self.array(node.out), *_exponent(node))]
+                work = [self.scratch(node.out.indices, "work")] if node.function in kernels.WITH_WORK else []
+                return [partial(kernels.MAPS[node.function][0], arg, self.array(node.out), *work, *_exponent(node))]
+            case Reduction():
+                return [self.reduction(node)]
+            case Softmax(log=True):
+                work, row = self.scratch(node.out.indices, "work"), self.row(node.out.indices[:-1])
+                return [partial(kernels.log_softmax, self.array(node.arg), work, row, self.array(node.out))]
             case Softmax():
                 return [partial(kernels.softmax, self.array(node.arg), self.array(node.out), self.row(node.out.indices[:-1]))]
             case Loss():
                 return self.loss(node)
+
+    def reduction(self, node):
+        arg = self.rows(self.array(node.arg), node.over)
+        work = self.rows(self.scratch(node.arg.indices, "work"), node.over)
+        out, row = self.array(node.out).reshape(-1), self.row(node.out.indices).reshape(-1)
+        return partial(kernels.REDUCTIONS[node.function][0], arg, out, work, row, node.number.times(self.sizes))
+
+    def absent(self, node):
+        """Truth values, a row for each example: which classes a target leaves out."""
+        name = f"{','.join(node.scores.indices)}/absent"
+        return self.rows(self.memory.view(name, node.scores.indices, self.sizes, np.bool_), node.over)
 
     def row(self, indices):
         return self.scratch(indices, "row")
@@ -135,8 +152,8 @@ class Binder:
             return [partial(kernels.squared_error, s, t, out, work)]
         logP = self.kept(node, "log P")
         if node.kind == "nll":
-            return [partial(kernels.log, s, logP), partial(kernels.soft_nll, logP, t, out, work)]
-        return [partial(kernels.log_softmax, s, self.kept(node, "P"), row, logP), partial(kernels.soft_nll, logP, t, out, work)]
+            return [partial(kernels.log, s, logP), partial(kernels.soft_nll, logP, t, out, work, self.absent(node))]
+        return [partial(kernels.log_softmax, s, self.kept(node, "P"), row, logP), partial(kernels.soft_nll, logP, t, out, work, self.absent(node))]
 
     def kept(self, node, what):
         """What a loss keeps for its backward: P or log P, a row for each example."""
@@ -180,11 +197,22 @@ class Binder:
         node, g, frame = step.node, self.array(step.source), step.source.indices
         if isinstance(node, Loss):
             return self.loss_rule(step, g.reshape(-1), self.rows(into, node.over))
+        if isinstance(node, Reduction):
+            return self.reduction_rule(step, into)
         y = aligned(self.operand(node.out), frame)          # a gradient per example has a b that the value may lack
         if isinstance(node, Softmax):
-            return partial(kernels.softmax_backward, y, g, into, self.row(frame[:-1]))
+            rule = kernels.log_softmax_backward if node.log else kernels.softmax_backward
+            return partial(rule, y, g, into, self.row(frame[:-1]))
         x, into = aligned(self.operand(node.arg), frame), aligned(Operand(into, step.target.indices), frame)
         return partial(kernels.MAPS[node.function][1], x, y, g, into, *_exponent(node))
+
+    def reduction_rule(self, step, into):
+        node, g = step.node, self.array(step.source).reshape(-1)
+        if step.source.indices != node.out.indices:
+            raise ValueError(f"per-example gradients: {node.out} is a {node.function} of parameters alone, which has none")
+        arg, y = self.rows(self.array(node.arg), node.over), self.array(node.out).reshape(-1)
+        row, number = self.row(node.out.indices).reshape(-1), node.number.times(self.sizes)
+        return partial(kernels.REDUCTIONS[node.function][1], arg, y, g, self.rows(into, node.over), row, number)
 
     def loss_rule(self, step, g, into):
         node = step.node
@@ -201,7 +229,7 @@ class Binder:
         if not to_scores:
             return partial(kernels.target_backward, self.kept(node, "log P"), g, into)
         if node.kind == "nll":
-            return partial(kernels.soft_nll_backward, s, t, g, into)
+            return partial(kernels.soft_nll_backward, s, t, g, into, self.absent(node))
         return partial(kernels.soft_cross_entropy_backward, self.kept(node, "P"), t, g, into, row)
 
 

@@ -11,6 +11,7 @@ from .latex import latex
 from .lowering import lower
 from .notation import Ref, parse
 from .program import Program
+from .rewrites import rewritten
 
 
 def equations(text):
@@ -34,7 +35,8 @@ class Equations:
     graph: object = field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
-        object.__setattr__(self, "graph", lower(self.statements, self.replicas, self.batch))
+        plain = lower(self.statements, self.replicas, self.batch)
+        object.__setattr__(self, "graph", rewritten(plain))
 
     def __str__(self):
         width = max(len(str(s.left)) for s in self.statements)

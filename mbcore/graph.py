@@ -1,8 +1,9 @@
-"""Equations -> a short list of nodes. Four kinds carry every model, and each has one derivative rule.
+"""Equations -> a short list of nodes. Five kinds carry every model, and each has one derivative rule.
 
     Contraction   out[..] = sum of terms; a term is a number times a product of values, summed over what out lacks
     Map           out[..] = f(arg[..]), element by element
-    Softmax       out[..] = exp(arg[..]) / sum over one index
+    Softmax       out[..] = exp(arg[..]) / sum over one index, or the logarithm of it
+    Reduction     out[..] = logsumexp | norm of arg[..] over some indices: made by `rewrites` alone
     Loss          out[..] = cross_entropy | nll | squared_error of two values, over the class index
 
 What a statement computes inside an expression gets the statement's name and a tilde: h~ is the value before the sigma.
@@ -61,6 +62,22 @@ class Softmax:
     out: Ref
     arg: Ref
     over: str
+    log: bool = False               # its logarithm: log(softmax(...))
+
+    @property
+    def reads(self):
+        return (self.arg,)
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """logsumexp: log(number * sum of exp(arg)). norm: sqrt(number * sum of arg^2). arg has the indices of out, then `over`."""
+
+    out: Ref
+    function: str
+    arg: Ref
+    over: tuple
+    number: Term = Term(1.0, ())    # without factors: 1/B in a mean
 
     @property
     def reads(self):

@@ -6,18 +6,24 @@ The losses take matrices: one row for each example (and replica, and position), 
 
 from __future__ import annotations
 
+from numpy import finfo
+
 from .backend import take, xp_of
 
 # ------------------------------------------------------------------ element by element: out[..] = f(x[..])
 
 
-def sigmoid(x, out):
-    """out = 1 / (1 + exp(-x)), computed as (1 + tanh(x / 2)) / 2, which cannot overflow. out may be x."""
-    xp = xp_of(x, out)
-    xp.multiply(x, 0.5, out=out)
-    xp.tanh(out, out=out)
-    out += 1
-    out *= 0.5
+def sigmoid(x, out, work):
+    """out = 1 / (1 + exp(-x)), computed as e / (1 + e) with e = exp(x). work: as x, written.
+
+    This form keeps both tails: e alone is left where x is very negative. From x = 40 on the result is 1 in float64 too,
+    so a larger x is taken for 40, and e cannot overflow.
+    """
+    xp = xp_of(x, out, work)
+    xp.minimum(x, 40, out=out)
+    xp.exp(out, out=out)
+    xp.add(out, 1, out=work)
+    xp.divide(out, work, out=out)
 
 
 def sigmoid_backward(x, y, g, out):
@@ -25,6 +31,43 @@ def sigmoid_backward(x, y, g, out):
     xp = xp_of(y, g, out)
     xp.subtract(1, y, out=out)
     out *= y
+    out *= g
+
+
+def log_sigmoid(x, out, work):
+    """out = log(1 / (1 + exp(-x))), computed as min(x, 0) - log(1 + exp(-|x|)). work: as x, written."""
+    xp = xp_of(x, out, work)
+    xp.copysign(x, -1, out=work)
+    xp.exp(work, out=work)
+    xp.log1p(work, out=work)
+    xp.minimum(x, 0, out=out)
+    xp.subtract(out, work, out=out)
+
+
+def log_sigmoid_backward(x, y, g, out):
+    """out = g / (1 + exp(x)), computed as g (1 - exp(y))."""
+    xp = xp_of(y, g, out)
+    xp.expm1(y, out=out)
+    xp.negative(out, out=out)
+    out *= g
+
+
+def softplus(x, out, work):
+    """out = log(1 + exp(x)), computed as max(x, 0) + log(1 + exp(-|x|)). work: as x, written."""
+    xp = xp_of(x, out, work)
+    xp.copysign(x, -1, out=work)
+    xp.exp(work, out=work)
+    xp.log1p(work, out=work)
+    xp.maximum(x, 0, out=out)
+    xp.add(out, work, out=out)
+
+
+def softplus_backward(x, y, g, out):
+    """out = g / (1 + exp(-x)), computed as g (1 - exp(-y))."""
+    xp = xp_of(y, g, out)
+    xp.negative(y, out=out)
+    xp.expm1(out, out=out)
+    xp.negative(out, out=out)
     out *= g
 
 
@@ -97,8 +140,11 @@ def power(x, out, exponent):
 
 
 def power_backward(x, y, g, out, exponent):
-    """out = g p x^(p - 1)."""
+    """out = g p x^(p - 1); 0 for p = 0, also where x = 0."""
     xp = xp_of(x, g, out)
+    if exponent == 0:
+        out.fill(0)
+        return
     if exponent == 2:
         xp.multiply(x, g, out=out)
     else:
@@ -109,7 +155,9 @@ def power_backward(x, y, g, out, exponent):
 
 MAPS = {"sigmoid": (sigmoid, sigmoid_backward), "tanh": (tanh, tanh_backward), "relu": (relu, relu_backward),
         "exp": (exp, exp_backward), "log": (log, log_backward), "sqrt": (sqrt, sqrt_backward),
-        "power": (power, power_backward)}
+        "power": (power, power_backward), "log_sigmoid": (log_sigmoid, log_sigmoid_backward),
+        "softplus": (softplus, softplus_backward)}
+WITH_WORK = ("sigmoid", "log_sigmoid", "softplus")      # their forward kernels take an array to work in, as x
 
 # ------------------------------------------------------------------ rows: softmax and the losses
 
@@ -132,6 +180,67 @@ def softmax_backward(P, g, out, row):
     out.sum(axis=-1, out=row)
     xp.subtract(g, row[..., None], out=out)
     out *= P
+
+
+def log_softmax_backward(y, g, out, row):
+    """out[..,y] = g[..,y] - exp(y[..,y]) sum_y g[..,y], y the result. row: [..], written."""
+    xp = xp_of(y, g, out, row)
+    g.sum(axis=-1, out=row)
+    xp.exp(y, out=out)
+    out *= row[..., None]
+    xp.subtract(g, out, out=out)
+
+
+def logsumexp(s, out, work, row, number):
+    """out[b] = log(number sum_y exp(s[b,y])), the largest s of a row taken off first. work: as s, row: [b], written."""
+    xp = xp_of(s, out, work, row)
+    s.max(axis=-1, out=row)
+    xp.subtract(s, row[:, None], out=work)
+    xp.exp(work, out=work)
+    work.sum(axis=-1, out=out)
+    if number != 1:
+        out *= number
+    xp.log(out, out=out)
+    out += row
+
+
+def logsumexp_backward(s, y, g, out, row, number):
+    """out[b,y] = g[b] softmax_y(s[b,y]), whatever the number. row: [b], written."""
+    softmax(s, out, row)
+    out *= g[:, None]
+
+
+def norm(x, out, work, row, number):
+    """out[b] = sqrt(number sum_y x[b,y]^2), the largest |x| of a row divided out first. work: as x, row: [b], written."""
+    xp = xp_of(x, out, work, row)
+    xp.abs(x, out=work)
+    work.max(axis=-1, out=row)
+    xp.maximum(row, _smallest(row), out=row)
+    work /= row[:, None]
+    xp.multiply(work, work, out=work)
+    work.sum(axis=-1, out=out)
+    if number != 1:
+        out *= number
+    xp.sqrt(out, out=out)
+    out *= row
+
+
+def norm_backward(x, y, g, out, row, number):
+    """out[b,y] = g[b] number x[b,y] / y[b], and 0 where y = 0 (one of the slopes that the norm has there). row: [b], written."""
+    xp = xp_of(x, y, g, out, row)
+    xp.maximum(y, _smallest(row), out=row)
+    xp.divide(x, row[:, None], out=out)
+    out *= g[:, None]
+    if number != 1:
+        out *= number
+
+
+def _smallest(array):
+    """The smallest number of this type that has all its digits."""
+    return float(finfo(array.dtype).tiny)
+
+
+REDUCTIONS = {"logsumexp": (logsumexp, logsumexp_backward), "norm": (norm, norm_backward)}
 
 
 def label_places(target, first, out):
@@ -186,9 +295,9 @@ def cross_entropy_backward(D, g, out):
 
 
 def log_softmax(s, P, row, out):
-    """out[b,y] = s[b,y] - log sum_y exp(s[b,y]). Written too: P, the softmax of s; row: [b]."""
+    """out[..,y] = s[..,y] - log sum_y exp(s[..,y]). Written too: P, the softmax of s; row: [..]."""
     xp = xp_of(s, P, row, out)
-    column = row[:, None]
+    column = row[..., None]
     s.max(axis=-1, out=row)
     xp.subtract(s, column, out=out)
     xp.exp(out, out=P)
@@ -198,18 +307,27 @@ def log_softmax(s, P, row, out):
     out -= column
 
 
-def soft_nll(logP, t, out, work):
-    """out[b] = -sum_y t[b,y] log P[b,y]. work: as P, written."""
-    xp = xp_of(logP, t, out, work)
-    xp.multiply(logP, t, out=work)
+def soft_nll(logP, t, out, work, absent):
+    """out[b] = -sum_y t[b,y] log P[b,y], in which a class with t = 0 counts 0 even if log P = -inf.
+
+    work: as P, absent: truth values as P, both written.
+    """
+    xp = xp_of(logP, t, out, work, absent)
+    xp.equal(t, 0, out=absent)
+    xp.copyto(work, logP)
+    xp.copyto(work, 0, where=absent)
+    work *= t
     work.sum(axis=-1, out=out)
     xp.negative(out, out=out)
 
 
-def soft_nll_backward(P, t, g, out):
-    """out[b,y] = -g[b] t[b,y] / P[b,y]."""
-    xp = xp_of(P, t, g, out)
-    xp.divide(t, P, out=out)
+def soft_nll_backward(P, t, g, out, absent):
+    """out[b,y] = -g[b] t[b,y] / P[b,y], and 0 where t = 0, even if P = 0. absent: truth values as P, written."""
+    xp = xp_of(P, t, g, out, absent)
+    xp.equal(t, 0, out=absent)
+    xp.copyto(out, P)
+    xp.copyto(out, 1, where=absent)
+    xp.divide(t, out, out=out)
     out *= g[:, None]
     xp.negative(out, out=out)
 

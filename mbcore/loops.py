@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .derivatives import Accumulate, backward, grad
-from .graph import Contraction, Loss, Map, Softmax
+from .graph import Contraction, Loss, Map, Reduction, Softmax
 from .notation import RESERVED, Call, Number, Power, Product, Ref, Sum, parse, rebuilt
 
 # d out / d arg, in terms of the argument x and the result y
-DERIVATIVES = {"sigmoid": "y * (1 - y)", "tanh": "1 - y**2", "exp": "y", "log": "1 / x", "sqrt": "0.5 / y"}
+DERIVATIVES = {"sigmoid": "y * (1 - y)", "tanh": "1 - y**2", "exp": "y", "log": "1 / x", "sqrt": "0.5 / y",
+               "log_sigmoid": "sigmoid(-x)", "softplus": "sigmoid(x)"}
 
 
 @dataclass(frozen=True)
@@ -74,18 +75,24 @@ def _forward(node, graph):
         case Map():
             value = Power(node.arg, node.exponent) if node.function == "power" else Call(node.function, (node.arg,))
             yield Loop(_order(graph, out.indices), out, value)
+        case Reduction():       # Z = number * sum of exp(arg) or arg^2, then its log or square root
+            each, outer = (Call("exp", (node.arg,)), "log") if node.function == "logsumexp" else (Power(node.arg, 2.0), "sqrt")
+            Z = Ref(out.name + ".Z", out.indices)
+            yield Loop(_order(graph, node.arg.indices), Z, _scaled(node.number.coefficient, node.number.powers, (each,)))
+            yield Loop(_order(graph, out.indices), out, Call(outer, (Z,)))
         case Softmax():
-            yield from _softmax(node.arg, out, (node.over,), graph)
+            yield from _softmax(node.arg, out, (node.over,), graph, node.log)
         case Loss():
             yield from _loss(node, graph)
 
 
-def _softmax(scores, out, over, graph):
-    """Z[b] += exp(s[b,y]), then out[b,y] = exp(s[b,y]) / Z[b]."""
+def _softmax(scores, out, over, graph, log=False):
+    """Z[b] += exp(s[b,y]), then out[b,y] = exp(s[b,y]) / Z[b], or its logarithm s[b,y] - log(Z[b])."""
     rest = tuple(i for i in scores.indices if i not in over)
     Z, every = Ref(out.name + ".Z", rest), _order(graph, scores.indices)
     yield Loop(every, Z, Call("exp", (scores,)))
-    yield Loop(every, Ref(out.name, scores.indices), Product((Call("exp", (scores,)), Power(Z, -1))))
+    share = Sum(((1, scores), (-1, Call("log", (Z,))))) if log else Product((Call("exp", (scores,)), Power(Z, -1)))
+    yield Loop(every, Ref(out.name, scores.indices), share)
 
 
 def _at_label(ref, node):
@@ -119,6 +126,20 @@ def _backward(step, graph):
     match node:
         case Map():
             yield Loop(_order(graph, node.out.indices), step.target, scaled(g, _derivative(node)))
+        case Reduction():
+            Z, number = Ref(node.out.name + ".Z", node.out.indices), Number(node.number.coefficient)
+            slope = (Call("exp", (node.arg,)), Power(Z, -1)) if node.function == "logsumexp" else (node.arg, Power(node.out, -1))
+            powers = dict(step.powers)
+            for index, power in node.number.powers:
+                powers[index] = powers.get(index, 0) + power
+            powers = tuple((i, p) for i, p in powers.items() if p)
+            yield Loop(_order(graph, node.arg.indices), step.target, _scaled(number.value, powers, (g, *slope)))
+        case Softmax(log=True):
+            total = Ref(node.out.name + ".total", tuple(i for i in node.out.indices if i != node.over))
+            every = _order(graph, node.out.indices)
+            yield Loop(every, total, g)
+            share = Product((Call("exp", (node.out,)), total))
+            yield Loop(every, step.target, scaled(Sum(((1, g), (-1, share)))))
         case Softmax():
             dot = Ref(node.out.name + ".dot", tuple(i for i in node.out.indices if i != node.over))
             every = _order(graph, node.out.indices)

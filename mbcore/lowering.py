@@ -1,7 +1,7 @@
 """Statements -> Graph: each equation becomes nodes, and what it computes inside gets a name of its own.
 
 `indexing.placed` says where each letter is summed; here that only has to be written down as Contractions. What cannot
-be one of the four kinds of node, or would be no number, is refused with its place.
+be one of the kinds of node, or would be no number, is refused with its place.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .notation import LOSSES, MAPS, REDUCTIONS, Call, Number, Power, Product, Re
 from .probabilities import Kinds
 
 FUNCTIONS = {
-    "sigmoid": lambda x: 0.5 * (1 + math.tanh(0.5 * x)),
+    "sigmoid": lambda x: math.exp(min(x, 0.0)) / (1 + math.exp(-abs(x))),
     "tanh": math.tanh,
     "relu": lambda x: max(x, 0.0),
     "exp": math.exp,

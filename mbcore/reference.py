@@ -14,8 +14,15 @@ import numpy as np
 from .loops import size_of
 from .notation import Call, Number, Power, Product, Ref, Sum
 
-FUNCTIONS = {"sigmoid": lambda x: 1 / (1 + math.exp(-x)), "tanh": math.tanh, "exp": math.exp, "log": math.log,
-             "sqrt": math.sqrt, "relu": lambda x: max(x, 0.0), "step": lambda x: float(x > 0)}
+
+
+def _softplus(x):
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+
+
+FUNCTIONS = {"sigmoid": lambda x: math.exp(-_softplus(-x)), "tanh": math.tanh, "exp": math.exp, "log": math.log,
+             "sqrt": math.sqrt, "relu": lambda x: max(x, 0.0), "step": lambda x: float(x > 0),
+             "log_sigmoid": lambda x: -_softplus(-x), "softplus": _softplus}
 
 
 def run(loops, arrays, sizes, shapes):

@@ -113,6 +113,7 @@ TABLE = (
     Row("array", lambda xp, d: xp.array(F), f"{CORE}, array", costs=("to device",)),
     Row("copyto", changed(F, lambda xp, a, d: xp.copyto(a, d(P))), f"{BASIC}, copyto"),
     Row("copyto", changed(F, lambda xp, a, d: xp.copyto(a, 2.0)), f"{BASIC}, copyto"),
+    Row("copyto", changed(F, lambda xp, a, d: xp.copyto(a, 2, where=d(F > 0))), f"{BASIC}, copyto, where"),
     Row("copyto", changed(F, lambda xp, a, d: xp.copyto(a, P)), f"{BASIC}: non-scalar numpy.ndarray", raises=ValueError),
     Row("concatenate", lambda xp, d: xp.concatenate([d(F), d(P)]), "cupy/_manipulation/join.py"),
     Row("stack", lambda xp, d: xp.stack([d(F), d(P)]), "cupy/_manipulation/join.py"),

@@ -187,10 +187,10 @@ def _array(value, dtype=None):
     return ndarray(value._host.astype(dtype or value.dtype)) if isinstance(value, ndarray) else _asarray(value, dtype)
 
 
-def _copyto(out, value):
+def _copyto(out, value, where=True):
     if isinstance(value, np.ndarray) and value.size != 1:
         raise ValueError("non-scalar numpy.ndarray cannot be used for copyto")
-    np.copyto(out._host, _unwrapped(value))
+    np.copyto(out._host, _unwrapped(value), where=_unwrapped(where))
 
 
 class _Module(types.SimpleNamespace):

@@ -1,0 +1,240 @@
+"""Formulas that lose a tail, computed in a form that keeps it: a graph -> a graph with the same values.
+
+-log(sigmoid(s)) at s = -20 is 20, but in float32 sigmoid(s) has few digits left, and soon none. So the two maps are one:
+
+    log(sigmoid(x))              log_sigmoid(x)              1 - sigmoid(x)        sigmoid(-x)
+    log(softmax(s, over=y))      its logarithm at once       1 / (1 + exp(x))      sigmoid(-x)
+    log(sum(exp(s), over=y))     logsumexp(s)                sqrt(sum(x*x))        norm(x)
+    log(1 + exp(x))              softplus(x)                 log(exp(x))           x
+
+and so for products, powers, means and sums of these under one log. Only what has no name of its own is rewritten: a value
+that an equation names (P[y] = softmax(...), then log(P[y])) is computed as it is written, and so is its gradient.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import log
+
+from .graph import Contraction, Map, Reduction, Softmax, Term
+from .notation import Ref
+
+
+def rewritten(graph):
+    """The graph with every formula of the table above in its other form; what is then read by nobody is left out."""
+    rewriter = _Rewriter(graph)
+    for node in graph.nodes:
+        rewriter.add(rewriter.other_form(node) or node)
+    if not rewriter.changed:
+        return graph
+    nodes = _read_by_somebody(rewriter.nodes)
+    known = {**graph.roles.inputs, **graph.roles.parameters}
+    return replace(graph, nodes=nodes, shapes={**known, **{n.out.name: n.out.indices for n in nodes}})
+
+
+def _read_by_somebody(nodes):
+    kept, read = [], set()
+    for node in reversed(nodes):
+        if node.out.name in read or "~" not in node.out.name:
+            kept.append(node)
+            read |= {r.name for r in node.reads}
+    return tuple(reversed(kept))
+
+
+@dataclass(frozen=True)
+class _Log:
+    """constant + the sum of number * value over `parts`, ((number, Ref), ...): the logarithm of a positive value."""
+
+    constant: float
+    parts: tuple
+
+
+class _Rewriter:
+    """Nodes in order. `other_form` asks what is behind a temporary; new nodes are added before the one that reads them."""
+
+    def __init__(self, graph):
+        self.nodes, self.made, self.changed = [], {}, False
+        self.names = set(graph.shapes)
+        self.owner = None
+
+    def add(self, node):
+        self.nodes.append(node)
+        self.made[node.out.name] = node
+        return node.out
+
+    def new(self, make, indices):
+        """Add make(out) under a new name of the equation at work; returns out."""
+        count = 1
+        while f"{self.owner}~{count}" in self.names:
+            count += 1
+        self.names.add(f"{self.owner}~{count}")
+        return self.add(make(Ref(f"{self.owner}~{count}", indices)))
+
+    def inside(self, ref):
+        """The node that computes a temporary, None for a value with a name. A copy with its letters in another order is
+        looked through."""
+        node = self.made.get(ref.name) if "~" in ref.name else None
+        if isinstance(node, Contraction) and len(node.terms) == 1 and node.terms[0].powers == ():
+            term = node.terms[0]
+            if term.coefficient == 1 and len(term.factors) == 1 and set(term.factors[0].indices) == set(node.out.indices):
+                return self.inside(term.factors[0]) or node
+        return node
+
+    def other_form(self, node):
+        """A node for the same value in the form that keeps its tails; None where the node may stay as it is."""
+        self.owner = node.out.name.partition("~")[0]
+        found = None
+        if isinstance(node, Map) and node.function == "log":
+            found = self.log_node(node)
+        elif isinstance(node, Map) and node.function == "sqrt":
+            found = self.norm(node)
+        elif isinstance(node, Map) and node.function == "power" and node.exponent == -1:
+            x = self.one_plus_exp(self.inside(node.arg))
+            found = x and Map(node.out, "sigmoid", self.negative(x))
+        elif isinstance(node, Contraction):
+            x = self.one_minus_sigmoid(node)
+            found = x and Map(node.out, "sigmoid", self.negative(x))
+        self.changed |= found is not None
+        return found
+
+    def negative(self, x):
+        return self.new(lambda out: Contraction(out, (Term(-1.0, (x,)),)), x.indices)
+
+    # ------------------------------------------------------------------ what is recognised
+
+    def map_of(self, ref, function):
+        """x where this temporary is function(x), else None."""
+        node = self.inside(ref)
+        return node.arg if isinstance(node, Map) and node.function == function else None
+
+    def one_and(self, node, sign, function):
+        """x where the node is 1 + sign * function(x), in either order, else None."""
+        if not isinstance(node, Contraction) or len(node.terms) != 2 or any(t.powers for t in node.terms):
+            return None
+        one, other = sorted(node.terms, key=lambda t: len(t.factors))
+        if one.factors or one.coefficient != 1 or other.coefficient != sign or len(other.factors) != 1:
+            return None
+        same_letters = set(other.factors[0].indices) == set(node.out.indices)
+        return self.map_of(other.factors[0], function) if same_letters else None
+
+    def one_plus_exp(self, node):
+        return self.one_and(node, 1, "exp")
+
+    def one_minus_sigmoid(self, node):
+        return self.one_and(node, -1, "sigmoid")
+
+    # ------------------------------------------------------------------ sqrt(sum of squares)
+
+    def norm(self, node):
+        """sqrt(number * sum of x*x or x**2) -> norm(x)."""
+        inner = self.inside(node.arg)
+        if isinstance(inner, Map) and inner.function == "power" and inner.exponent == 2:
+            x, number, indices = inner.arg, Term(1.0, ()), inner.out.indices
+        elif isinstance(inner, Contraction) and len(inner.terms) == 1:
+            term, indices = inner.terms[0], inner.out.indices
+            x, number = self.squared(term.factors), Term(term.coefficient, (), term.powers)
+        else:
+            return None
+        if x is None or number.coefficient <= 0 or not set(indices) <= set(x.indices):
+            return None
+        return self.reduced(node.out, "norm", x, indices, number)
+
+    def squared(self, factors):
+        """x where the factors are x, x or one temporary x**2, else None."""
+        if len(factors) == 2 and factors[0] == factors[1]:
+            return factors[0]
+        inner = self.inside(factors[0]) if len(factors) == 1 else None
+        squares = isinstance(inner, Map) and inner.function == "power" and inner.exponent == 2
+        return inner.arg if squares else None
+
+    def reduced(self, out, function, x, indices, number):
+        """A Reduction of x over all its letters but `indices`, its result in `out` (None: in a new temporary)."""
+        over = tuple(i for i in x.indices if i not in indices)
+        kept = out.indices if out and set(out.indices) == set(indices) else indices
+        if x.indices != (*kept, *over):
+            ordered = x
+            x = self.new(lambda copy: Contraction(copy, (Term(1.0, (ordered,)),)), (*kept, *over))
+        if out and out.indices == kept:
+            return Reduction(out, function, x, over, number)
+        found = self.new(lambda new: Reduction(new, function, x, over, number), kept)
+        return Contraction(out, (Term(1.0, (found,)),)) if out else found
+
+    # ------------------------------------------------------------------ logarithms
+
+    def log_node(self, node):
+        """log of a temporary -> a sum of logarithms, if all are known; a sum of one alone is that node itself."""
+        before = len(self.nodes)
+        found = self.log(node.arg)
+        if found is None or not found.parts:
+            del self.nodes[before:]
+            return None
+        number, value = found.parts[0]
+        last = self.nodes[-1]
+        alone = len(found.parts) == 1 and number == 1 and found.constant == 0
+        if alone and last.out == value and len(self.nodes) > before and value.indices == node.out.indices:
+            self.nodes.pop()
+            return replace(last, out=node.out)
+        constant = (Term(found.constant, ()),) if found.constant else ()
+        return Contraction(node.out, (*(Term(n, (v,)) for n, v in found.parts), *constant))
+
+    def log(self, ref):
+        """The logarithm of a temporary that is positive by its form, as a _Log; None for any other value."""
+        node = self.inside(ref)
+        match node:
+            case Map(function="exp"):
+                return _Log(0.0, ((1.0, node.arg),))
+            case Map(function="sigmoid"):
+                return self.one(lambda out: Map(out, "log_sigmoid", node.arg), node.out.indices)
+            case Map(function="power" | "sqrt"):
+                exponent = 0.5 if node.function == "sqrt" else node.exponent
+                inner = self.log(node.arg)
+                return inner and _Log(exponent * inner.constant, tuple((exponent * n, v) for n, v in inner.parts))
+            case Softmax(log=False):
+                return self.one(lambda out: Softmax(out, node.arg, node.over, log=True), node.out.indices)
+            case Contraction():
+                terms = [self.log_of_term(term, node.out.indices) for term in node.terms]
+                return None if None in terms or not terms else self.log_of_sum(terms)
+        return None
+
+    def one(self, make, indices):
+        return _Log(0.0, ((1.0, self.new(make, indices)),))
+
+    def log_of_term(self, term, indices):
+        """The logarithm of one term: of a product, or of a product that is summed over the letters that `indices` lacks."""
+        logs = [self.log(f) for f in term.factors]
+        if None in logs or term.coefficient <= 0:
+            return None
+        parts = tuple(part for found in logs for part in found.parts)
+        constant = sum(found.constant for found in logs)
+        summed = any(i not in indices for _, value in parts for i in value.indices)
+        if not summed:
+            return None if term.powers else _Log(constant + log(term.coefficient), parts)
+        return self.logsumexp(term, constant, parts, indices)
+
+    def logsumexp(self, term, constant, parts, indices):
+        value = self.value(_Log(constant, parts))
+        kept = tuple(i for i in indices if i in value.indices)
+        return _Log(0.0, ((1.0, self.reduced(None, "logsumexp", value, kept, Term(term.coefficient, (), term.powers))),))
+
+    def value(self, found):
+        """A Ref to the value of a _Log."""
+        if len(found.parts) == 1 and found.parts[0][0] == 1 and found.constant == 0:
+            return found.parts[0][1]
+        constant = (Term(found.constant, ()),) if found.constant else ()
+        terms = (*(Term(n, (v,)) for n, v in found.parts), *constant)
+        letters = tuple(dict.fromkeys(i for _, v in found.parts for i in v.indices))
+        return self.new(lambda out: Contraction(out, terms), letters)
+
+    def log_of_sum(self, terms):
+        """log(exp(a) + exp(b)) = a + softplus(b - a), for one term after the other."""
+        total = terms[0]
+        for other in terms[1:]:
+            lower, upper = sorted((total, other), key=lambda found: len(found.parts))
+            back = tuple((-n, v) for n, v in lower.parts)
+            difference = _Log(upper.constant - lower.constant, (*upper.parts, *back))
+            if not difference.parts:
+                return None
+            above = self.value(difference)
+            added = self.new(lambda out: Map(out, "softplus", above), above.indices)
+            total = _Log(lower.constant, (*lower.parts, (1.0, added)))
+        return total
