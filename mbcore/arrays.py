@@ -44,7 +44,8 @@ def examples(x: object, y: object = None, x_name: str = "x", y_name: str = "y") 
             raise ValueError(f"{y_name}: expected a column's name, one of {names}, got {y!r}")
         names.remove(y)
         y = x[y]
-    index, other = getattr(x, "index", None), getattr(y, "index", None)
+    index = getattr(x, "index", None)
+    other = getattr(y, "index", None)
     if hasattr(index, "equals") and hasattr(other, "equals") and not index.equals(other):
         raise ValueError(f"{y_name}: expected the index of {x_name}, got another: rows would be "
                          f"taken for others; use {y_name}.loc[{x_name}.index], or reset both")
@@ -94,21 +95,29 @@ def _refuse_other_forms(x, name):
     """Refuse what gives its examples one by one or in batches, with the way out."""
     if isinstance(x, (np.ndarray, list, tuple)):
         return
+    lazy = next((act for act in ("collect", "compute") if hasattr(type(x), act)), None)
+    if lazy and (_is_frame(x) or hasattr(x, "dtype")):
+        raise WrongKind(f"{name}: expected data in memory, got a {type(x).__name__}; "
+                        f"pass {name}.{lazy}()")
+    if _is_frame(x):
+        return
     if isinstance(x, (str, bytes)):
         raise WrongKind(f"{name}: expected numbers, got {shown(x)}; files are read by "
                         "mbcore.sources.from_csv and from_npz")
     if hasattr(x, "toarray") and hasattr(x, "nnz"):
         raise WrongKind(f"{name}: expected an array, got a sparse one; use {name}.toarray()")
     if isinstance(x, dict):
-        raise WrongKind(f"{name}: expected an array, got a dictionary; "
-                        "pandas.DataFrame(x) makes a frame of columns")
+        hint = "pass its data and its target, mb.dataset(d.data, d.target)"
+        if not {"data", "target"} <= set(x):
+            hint = "pandas.DataFrame(x) makes a frame of columns"
+        raise WrongKind(f"{name}: expected an array, got a dictionary; {hint}")
     if hasattr(x, "batch_sampler") or hasattr(x, "dataset") and hasattr(x, "batch_size"):
         raise WrongKind(f"{name}: expected all examples, got a DataLoader, which gives batches; "
                         "pass the tensors of its dataset, loader.dataset.tensors")
     if hasattr(x, "targets") and hasattr(x, "data"):
         raise WrongKind(f"{name}: expected arrays, got a {type(x).__name__}; "
                         "pass its data and its targets, mb.dataset(d.data, d.targets)")
-    whole = hasattr(x, "__array__") or _is_frame(x) or is_tensor_dataset(x)
+    whole = hasattr(x, "__array__") or is_tensor_dataset(x)
     if hasattr(x, "__getitem__") and not whole:
         raise WrongKind(f"{name}: expected arrays, got a {type(x).__name__}, which gives one "
                         "example at a time; pass torch.stack([x for x, _ in d]) and "
@@ -120,7 +129,8 @@ def _refuse_other_forms(x, name):
 
 
 def _is_frame(value):
-    return hasattr(value, "columns") and hasattr(value, "dtypes")
+    """Whether this is a DataFrame. Its type is asked, as columns are attributes of a frame too."""
+    return hasattr(type(value), "columns") and hasattr(type(value), "dtypes")
 
 
 def _target(name, y):
@@ -146,7 +156,7 @@ def _column(argument, name, values):
     if values.dtype.kind not in "OUT":
         raise WrongKind(f"{what} holds {values.dtype}; write dates as days since a start, and "
                         "complex numbers as two columns")
-    for k, value in enumerate(values):
+    for k, value in enumerate(values.tolist()):
         if isinstance(value, str):
             why = trouble(value.strip()) or "a number in quotes: pandas.to_numeric reads it"
             raise WrongKind(f"{what} has {value!r} in row {k}, {why}. Words are encoded one-hot: "

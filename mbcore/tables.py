@@ -217,6 +217,8 @@ def _shows_a_decimal_comma(row):
 
 def _hint(names):
     """What may be wrong with names of columns that lack the target."""
+    if names[0].startswith(("#", "sep=")):
+        return "; the first line must be the names of the columns"
     if all(is_number(name) for name in names):
         return "; its first line holds numbers: are the names missing?"
     if len(names) == 1:

@@ -214,6 +214,8 @@ def test_frames():
     same(mb.dataset(x, Y))
     same(mb.dataset(pandas.DataFrame(X).assign(y=Y), "y"))
     same(mb.dataset(pandas.DataFrame(np.c_[X, Y]), 3))
+    names = ["data", "collect", "nnz"]          # pandas makes attributes of columns
+    same(mb.dataset(pandas.DataFrame(X, columns=names).assign(targets=Y), "targets"))
 
 
 def test_frames_that_are_refused():
@@ -290,6 +292,7 @@ MANY = np.arange(20) % 7
     ((((X, Y), (X, Y)),), TypeError, r"x: .* two pairs; .*mb.dataset\(\*train, test=test\)"),
     (({"x": X}, Y), TypeError, "x: expected an array, got a dictionary"),
     (("own.csv",), TypeError, "x: .* files are read by mbcore.sources.from_csv"),
+    (({"data": X, "target": Y},), TypeError, r"x: .* mb.dataset\(d.data, d.target\)"),
     ((iter(X), Y), TypeError, "x: expected all examples at once, got an iterator"),
     ((mb.dataset(X, Y),), TypeError, "x: expected arrays, got a data set already"),
     ((X, "species"), TypeError, "y: .* the name of a column goes with a DataFrame"),
@@ -306,6 +309,12 @@ MANY = np.arange(20) % 7
 def test_what_is_refused(given, error, words):
     with pytest.raises(error, match=words):
         mb.dataset(*given)
+
+
+def test_lazy_arrays():
+    lazy = pytest.importorskip("dask.array")
+    with pytest.raises(TypeError, match=r"x: expected data in memory, .* pass x.compute\(\)"):
+        mb.dataset(lazy.from_array(X), Y)
 
 
 def test_sparse_matrices():

@@ -213,6 +213,8 @@ FILES = {
                      "cut at each comma, it has height, sort, width$"),
     "no names": (rows(lambda k: f"{k},{k % 2},1"), "holds numbers: are the names missing"),
     "blanks between": (GOOD.replace(",", " "), "another separator than comma, semicolon"),
+    "a comment": ("# mine, 2026\n" + GOOD, "the first line must be the names of the columns"),
+    "a hint of Excel": ("sep=;\n" + GOOD.replace(",", ";"), "the first line must be the names"),
     "target alone": ("kind\ncat\ndog\n", "expected columns beside 'kind'"),
     "a name twice": (GOOD.replace("height", "kind"), "different names .* has kind, kind, width"),
     "twice with blanks": (GOOD.replace("height", "width "), "different names of columns"),
