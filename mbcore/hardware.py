@@ -96,12 +96,16 @@ def _timing(step, sizes, budget, device, rounds):
 
 def _rising(sizes):
     """Batch sizes as a tuple of ints, at least one, each larger than the one before."""
+    wanted = f"sizes: expected rising whole numbers of at least 1, got {shown(sizes)}"
     if isinstance(sizes, str) or not hasattr(sizes, "__iter__"):
-        raise WrongKind(f"sizes: expected rising whole numbers, got {shown(sizes)}")
-    sizes = tuple(whole("sizes", B) for B in sizes)
-    if not sizes or any(b <= a for a, b in zip(sizes, sizes[1:])):
-        raise ValueError(f"sizes: expected rising whole numbers of at least 1, got {shown(sizes)}")
-    return sizes
+        raise WrongKind(wanted)
+    try:
+        found = tuple(whole("sizes", B) for B in sizes)
+    except ValueError as error:
+        raise type(error)(wanted) from None
+    if not found or any(b <= a for a, b in zip(found, found[1:])):
+        raise ValueError(wanted)
+    return found
 
 
 def _burst(step, B, seconds, device, warm, least):
@@ -161,10 +165,10 @@ def _batch(equations):
 def ratio_interval(a, b):
     """(low, high) for the median of a/b over rounds, at least 95 %, from order statistics: no shape is assumed.
 
-    a, b: positive numbers [round], a pair for each round. Below 6 rounds nothing can be said: (0, inf).
+    a, b: numbers [round], a pair for each round, those of b above 0. Below 6 rounds nothing can be said: (0, inf).
     """
     from scipy.special import bdtr    # SciPy brings a BLAS of its own, and takes long to import
-    a, b = (_positive(name, values) for name, values in (("a", a), ("b", b)))
+    a, b = numbers("a", a, ndim=1), _positive("b", b)
     if len(a) != len(b):
         raise ValueError(f"a, b: expected a number of each for every round, got {len(a)} and {len(b)}")
     r = np.sort(a / b)

@@ -175,5 +175,5 @@ def test_bad_configs(bad, match):
 
 
 def test_bad_alpha():
-    with pytest.raises(ValueError, match="alpha: expected a positive number"):
+    with pytest.raises(ValueError, match="alpha: expected a finite number above 0"):
         rescaling(TINY, "small", -1.0)

@@ -258,7 +258,7 @@ def test_a_stepper_steps_on_as_many_as_are_counted(B):
     (lambda: hardware.transfer(0), "nbytes"), (lambda: hardware.transfer(8, budget=0), "budget"), (lambda: hardware.transfer(8, "tpu"), "device"),
     (lambda: roofline.peak(n=0), "n"), (lambda: roofline.peak(copied=3), "copied"), (lambda: roofline.peak(budget=np.nan), "budget"),
     (lambda: roofline.work(MLP.with_index("b"), "int32", b=2, **SIZES), "dtype"), (lambda: roofline.work("L = x"), "equations"),
-    (lambda: hardware.ratio_interval([1, 2], [1, 2, 3]), "a, b"), (lambda: hardware.ratio_interval([1, 0], [1, 2]), "a"),
+    (lambda: hardware.ratio_interval([1, 2], [1, 2, 3]), "a, b"), (lambda: hardware.ratio_interval([1, np.inf], [1, 2]), "a"), (lambda: hardware.ratio_interval([1, 1], [1, 0]), "b"),
     (lambda: hardware.ratio_interval([1, 2], [1, np.nan]), "b"), (lambda: hardware.peak_bytes(3), "call"), (lambda: hardware.peak_bytes(int, "tpu"), "device"),
 ])
 def test_what_makes_no_sense_is_refused_by_name(call, named):
