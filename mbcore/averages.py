@@ -5,13 +5,18 @@ The rules of `optim` use what these give as they use program.grads.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from .backend import xp_of
+from .backend import at_once, device_of, xp_of
+from .checking import WrongKind, host_array, shown, whole
+from .derivatives import coupling
 from .intake import check_names
-from .optim import Kept
+from .optim import Kept, Later, check_floats
+from .program import Program
 
 
 @dataclass(eq=False)
@@ -26,18 +31,26 @@ class PolyakRuppert(Kept):
 
     def __post_init__(self):
         super().__post_init__()
-        if isinstance(self.start, bool) or not isinstance(self.start, int) or self.start < 0:
-            raise ValueError(f"start: expected a whole number of at least 0, got {self.start!r}")
+        self.start = whole("start", self.start, 0)
 
     def update(self, params):
-        """Take the parameters in, after an update of theirs; they are not changed."""
+        """Take the parameters in, after an update of theirs; they are not changed. All of them, or none after an error."""
+        if not isinstance(params, Mapping) or not params:
+            raise WrongKind(f"params: expected a dictionary of arrays, name -> array, got {shown(params)}")
+        for name, p in params.items():
+            check_floats(f"params[{name!r}]", p)
         kept = [self._arrays_for(name, p) for name, p in params.items()]
-        self.steps += 1
-        k = max(1, self.steps - self.start)
-        for p, (scratch, average) in zip(params.values(), kept):
-            xp = xp_of(p)
-            xp.subtract(p, average, out=scratch)
-            xp.copyto(average, p) if k == 1 else xp.add(average, xp.multiply(scratch, 1 / k, out=scratch), out=average)
+        k = max(1, self.steps + 1 - self.start)
+        calls = []
+        for p, arrays in zip(params.values(), kept):
+            later, (scratch, average) = Later(xp_of(p), calls), arrays.values()
+            if k == 1:
+                later.multiply(p, 1, out=average)
+            else:
+                later.subtract(p, average, out=scratch)
+                later.multiply(scratch, 1 / k, out=scratch)
+                later.add(average, scratch, out=average)
+        at_once([*calls, self._moved(kept)])
 
     @property
     def average(self):
@@ -57,23 +70,29 @@ class Indexed(Kept):
 
     def __init__(self, program, **data):
         self.__post_init__()
+        if not isinstance(program, Program):
+            raise WrongKind(f"program: expected a Program (equations(...).with_index('b').compile(...)), got {shown(program)}")
         if program.graph.replicas or not program.graph.batch:
             raise ValueError("program: expected one network with a batch index and no replicas")
+        mixed = coupling(program.graph)
+        if mixed:
+            raise ValueError(f"program: {mixed}, so the loss of one example has no gradient of its own")
         check_names(data, program.graph.roles.inputs, program.params)
+        data = {name: a if device_of(a) == "gpu" else host_array(name, a) for name, a in data.items()}
         self._data, self._program = data, program
         self._batched = [name for name, i in program.graph.roles.inputs.items() if program.graph.batch in i]
-        counts = {name: len(data[name]) for name in self._batched}
-        if len(set(counts.values())) != 1:
+        counts = {name: data[name].shape[:1] for name in self._batched}
+        if len(set(counts.values())) != 1 or counts[self._batched[0]] in ((), (0,)):
             raise ValueError(f"data: expected as many examples in each input, got {counts}")
-        self.n, self.losses = counts.popitem()[1], None
+        (self.n,), self.losses = counts[self._batched[0]], None
 
     def _each(self, program, at):
         """name -> d L[b] / d parameter at these examples, [b, ...]."""
         self.losses = program.forward(**{k: a[at] if k in self._batched else a for k, a in self._data.items()})
         return {name: program.per_example_grads(name) for name in program.params}
 
-    def _checked(self, at):
-        at = np.asarray(at)
+    def _places(self, at):
+        at = host_array("at", at)
         if at.ndim != 1 or at.dtype.kind not in "iu" or not at.size or at.min() < 0 or at.max() >= self.n:
             raise ValueError(f"at: expected indices from 0 to {self.n - 1} in one axis, got {at!r}")
         return at
@@ -91,23 +110,38 @@ class SAG(Indexed):
 
     def gradients(self, at):
         """name -> mean of the table after the rows `at` are renewed. An index that stands twice counts once."""
-        at = self._checked(at)
+        at = self._places(at)
         needed = self.n * sum(p.nbytes for p in self._program.params.values())
         if needed > self.most_bytes:
             raise ValueError(f"data: a table of {self.n} gradients takes {needed:,} bytes, above most_bytes = {self.most_bytes:,}")
         xp, params = self._program.xp, self._program.params
-        seen = self._array("seen", "examples", np, (self.n,), np.dtype(bool))
-        kept = {name: (self._array("table", name, xp, (self.n, *p.shape), p.dtype), self._array("total", name, xp, p.shape, p.dtype))
-                for name, p in params.items()}
+        mask = dict([self._array("seen", "examples", np, (self.n,), np.dtype(bool))])
+        tables = {name: self._array("table", name, xp, (self.n, *p.shape), p.dtype) for name, p in params.items()}
+        totals = {name: self._array("total", name, xp, p.shape, p.dtype) for name, p in params.items()}
         each = self._each(self._program, at)
         rows, first = np.unique(at, return_index=True)
-        self.steps += 1
-        seen[rows] = True
-        for name, (table, total) in kept.items():
-            new = each[name][first]
-            total += (new - table[rows]).sum(axis=0)
-            table[rows] = new
-        return {name: total / int(seen.sum()) for name, (_, total) in kept.items()}
+        (seen,) = mask.values()
+        calls = [partial(seen.__setitem__, rows, True)]
+        for name, (_, table) in tables.items():
+            new, total = each[name][first], totals[name][1]
+            calls.append(partial(xp.add, total, (new - table[rows]).sum(axis=0), out=total))
+            calls.append(partial(table.__setitem__, rows, new))
+        at_once([*calls, self._moved([mask, dict(tables.values()), dict(totals.values())])])
+        return {name: total / int(seen.sum()) for name, (_, total) in totals.items()}
+
+    def _checked(self, key, value):
+        """As of any state, but for the mask of the examples seen."""
+        if key != "seen.examples":
+            return super()._checked(key, value)
+        seen = np.array(host_array(f"state[{key!r}]", value))
+        if seen.dtype != bool or seen.shape != (self.n,):
+            raise ValueError(f"state[{key!r}]: expected whether each of {self.n} examples was seen, got {shown(seen)}")
+        return seen
+
+    def _check_together(self, arrays):
+        wanted = {f"{kind}.{name}" for kind in ("table", "total") for name in self._program.params} | {"seen.examples"}
+        if arrays and set(arrays) != wanted:
+            raise ValueError(f"state: expected {', '.join(sorted(wanted))}, got {', '.join(sorted(arrays))}")
 
 
 class SVRG(Indexed):
@@ -125,24 +159,22 @@ class SVRG(Indexed):
 
     def anchor(self):
         """Keep the parameters as they are now, and compute the gradient of all examples there."""
-        B, xp = self._program.sizes[self._program.graph.batch], self._program.xp
-        kept = {name: [self._array(k, name, xp, p.shape, p.dtype) for k in self.kinds] for name, p in self._program.params.items()}
-        for anchor, mean in kept.values():
-            mean.fill(0)
+        B, xp, params = self._program.sizes[self._program.graph.batch], self._program.xp, self._program.params
+        anchors = {f"anchor.{name}": p.copy() for name, p in params.items()}
+        means = {f"mean.{name}": xp.zeros(p.shape, dtype=p.dtype) for name, p in params.items()}
         for start in range(0, self.n, B):
             each = self._each(self._program, np.arange(start, min(start + B, self.n)))
-            for name, (_, mean) in kept.items():
-                mean += each[name].sum(axis=0) / self.n
-        for name, (anchor, _) in kept.items():
-            xp.copyto(anchor, self._program.params[name])
-        self.steps += 1
+            for name in params:
+                means[f"mean.{name}"] += each[name].sum(axis=0) / self.n
+        at_once([self._moved([anchors, means])])
 
     def gradients(self, at):
         """name -> the estimate. RuntimeError before the first anchor."""
         if not self.steps:
             raise RuntimeError("gradients: there is no anchor yet; call anchor first")
-        at = self._checked(at)
+        at = self._places(at)
+        kept = {k: a for name, p in self._there.params.items() for k, a in self._arrays_for(name, p).items()}
         for name, p in self._there.params.items():
-            self._program.xp.copyto(p, self._arrays[f"anchor.{name}"])
+            p[...] = kept[f"anchor.{name}"]
         there, here = self._each(self._there, at), self._each(self._program, at)
-        return {name: (here[name] - there[name]).mean(axis=0) + self._arrays[f"mean.{name}"] for name in here}
+        return {name: (here[name] - there[name]).mean(axis=0) + kept[f"mean.{name}"] for name in here}

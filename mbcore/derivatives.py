@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .graph import Contraction, Loss, Term
+from .graph import Contraction, Loss, Softmax, Term
 from .notation import Ref
 
 
@@ -43,6 +43,31 @@ def backward(graph, wanted=None, mean_in=("parameters",)):
     return _steps(graph, wanted, grad, graph.batch if "parameters" in mean_in else None)
 
 
+def coupling(graph, of="L"):
+    """Which value mixes the examples of a batch on the way to `of`, in words; None where each example stands alone.
+
+    With batch normalisation: "m[j] mixes the examples of z[b,j]". The one place that knows: whatever needs the examples
+    to be independent asks here, and says the same sentence.
+    """
+    batch = _same_size_as(graph.batch, graph)
+    for node in graph.needed(of):
+        for read in node.reads:
+            lost = batch.intersection(read.indices).difference(node.out.indices)
+            if lost or isinstance(node, Softmax) and node.over in batch:
+                return f"{node.out} mixes the examples of {read}"
+    return None
+
+
+def _same_size_as(letter, graph):
+    """This index and every other one that is used in its place: b and c where z[b] is also read as z[c]."""
+    found = {letter} - {None}
+    for _ in graph.same_sizes:                  # at most so many links in a chain
+        for used, own, _ in graph.same_sizes:
+            if used in found or own in found:
+                found |= {used, own}
+    return found
+
+
 def per_example(graph, wanted):
     """The backward pass in which every gradient keeps b: x.each[b,..] = d L[b] / dx, for parameters too.
 
@@ -52,10 +77,9 @@ def per_example(graph, wanted):
     b = graph.batch
     if b is None:
         raise ValueError("per-example gradients: L has no batch index; add one by with_index")
-    if graph.coupled:
-        value, read = graph.coupled
-        raise ValueError(f"per-example gradients: {value} mixes the examples of {read}, "
-                         "so the loss of one example has no gradient of its own")
+    mixed = coupling(graph)
+    if mixed:
+        raise ValueError(f"per-example gradients: {mixed}, so the loss of one example has no gradient of its own")
 
     def each(ref):
         front = sum(i in graph.replicas for i in ref.indices)

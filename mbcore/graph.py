@@ -135,17 +135,6 @@ class Graph:
         return found
 
     @cached_property
-    def coupled(self):
-        """(value, what it reads) where a value mixes the examples of a batch, as a mean over b does; None without one."""
-        b = self.batch
-        for node in self.nodes:
-            for read in node.reads:
-                over_b = isinstance(node, Softmax) and node.over == b
-                if b in read.indices and (over_b or b not in node.out.indices):
-                    return node.out, read
-        return None
-
-    @cached_property
     def labels(self):
         """Input name -> indices it counts in: target holds whole numbers 0 <= target < size of y."""
         found = {}

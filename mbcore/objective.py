@@ -35,11 +35,7 @@ class Objective:
             self.inputs[name] = intake.checked_input(name, array, program.xp, program.device, graph.labels.get(name),
                                                      all_sizes, np.dtype("float64"))
         intake.sizes_of(self.inputs, graph, all_sizes)
-        try:
-            derivatives.per_example(graph, set())
-            rows = min(self.N, ROWS)
-        except ValueError:                      # the examples are coupled
-            rows = self.N
+        rows = self.N if derivatives.coupling(graph) else min(self.N, ROWS)
         self.program = Program(graph, {**program.sizes, graph.batch: rows}, program.device, "float64")
         self.rows, self.start = rows, self.flat(program.params)
         if not np.isfinite(self.start).all():

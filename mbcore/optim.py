@@ -3,112 +3,212 @@
 params[name] and grads[name] have one shape, replicas first. lr: a number, or an array with one for each replica, [r].
 A parameter that has no gradient, as L does not depend on it, stays as it is; gradients are never changed. After the
 first update nothing of a parameter's size is allocated. One rule serves one set of parameters, NumPy's or CuPy's.
+
+An update is made whole or not at all: everything is checked first, then all parameters and the rule's state move together
+(`backend.at_once`), so that neither an error nor Ctrl-C leaves some of them behind. lr may be 0 or negative: the formulas hold.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from math import inf
+from functools import partial
 
 import numpy as np
 
-from .backend import xp_of
-from .intake import checked_lr
+from .backend import at_once, device_of, to_cpu, xp_of
+from .checking import WrongKind, flag, host_array, rate, real, shown, whole
 
-ENDS = {"beta": 1, "beta1": 1, "beta2": 1, "dampening": 1, "weight_decay": inf, "epsilon": inf, "trust": inf}
+BELOW_1, NOT_NEGATIVE = ("beta", "beta1", "beta2", "dampening"), ("weight_decay", "epsilon", "trust")
 
 
 class Kept:
     """A count of updates and the arrays that they leave behind: all that the next one depends on beside the parameters."""
 
     kinds = ()                  # what is kept for each parameter
+    squares = ()                # those of them that are never negative
 
     def __post_init__(self):
-        for name in ENDS.keys() & vars(self).keys():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < ENDS[name]:
-                raise ValueError(f"{name}: expected a number of at least 0 and below {ENDS[name]}, got {value!r}")
+        for name in vars(self).keys() & {*BELOW_1, *NOT_NEGATIVE}:
+            setattr(self, name, real(name, getattr(self, name), least=0, below=1 if name in BELOW_1 else None))
         self.steps, self._arrays = 0, {}
 
     @property
     def state(self):
-        """A copy to save and to assign later: {"steps": count, "<kind>.<parameter>": array}; numpy.savez(path, **state) takes it."""
-        return {"steps": self.steps, **{k: a.copy() for k, a in self._arrays.items() if k.partition(".")[0] in self.kinds}}
+        """A copy to save and to assign later: {"steps": count, "<kind>.<parameter>": array}; numpy.savez(path, **state) takes it.
+
+        The arrays are NumPy's, also where the parameters are on a GPU. ValueError or TypeError for assigning what no such
+        rule saves; the state is then as it was.
+        """
+        kept = {k: a for k, a in self._arrays.items() if k.partition(".")[0] in self.kinds}
+        return {"steps": self.steps, **{k: np.array(to_cpu(a)) for k, a in kept.items()}}
 
     @state.setter
     def state(self, saved):
-        arrays = {k: a for k, a in saved.items() if k != "steps"}
-        if "steps" not in saved or any(k.partition(".")[0] not in self.kinds for k in arrays):
-            raise ValueError(f"state: expected {', '.join(['steps', *(k + '.<parameter>' for k in self.kinds)])}, as this "
-                             f"{type(self).__name__} saves it, got {', '.join(saved)}")
-        self.steps, self._arrays = int(saved["steps"]), {k: a.copy() for k, a in arrays.items()}
+        at_once([self.assignment(saved)])
+
+    def assignment(self, saved):
+        """The one call that puts a saved state in place, checked here; see `state`."""
+        wanted = ", ".join(["steps", *(kind + ".<parameter>" for kind in self.kinds)])
+        if not isinstance(saved, Mapping):
+            raise WrongKind(f"state: expected {wanted}, as this {type(self).__name__} saves it, got {shown(saved)}")
+        keys = [str(key) for key in saved]
+        found = [tuple(key.split(".", 1)) for key in keys if key != "steps"]
+        if "steps" not in keys or not all(len(key) == 2 and key[0] in self.kinds and key[1] for key in found):
+            raise ValueError(f"state: expected {wanted}, as this {type(self).__name__} saves it, got {', '.join(keys)}")
+        steps = whole("steps", saved["steps"], 0)
+        arrays = {key: self._checked(key, saved[key]) for key in keys if key != "steps"}
+        if bool(arrays) != bool(steps and self.kinds):
+            raise ValueError(f"state: {steps} updates and {len(arrays)} arrays do not belong together")
+        self._check_together(arrays)
+        return partial(vars(self).update, steps=steps, _arrays=arrays)
+
+    def _checked(self, key, value):
+        """One array of a saved state, copied: floating-point numbers without nan."""
+        array = np.array(host_array(f"state[{key!r}]", to_cpu(value) if device_of(value) == "gpu" else value))
+        if array.dtype not in (np.float32, np.float64):
+            raise WrongKind(f"state[{key!r}]: expected an array of float32 or float64, got {array.dtype}")
+        if np.isnan(array).any():
+            raise ValueError(f"state[{key!r}]: expected numbers, got nan among them")
+        if key.partition(".")[0] in self.squares and (array < 0).any():
+            raise ValueError(f"state[{key!r}]: expected a mean of squares, got a negative number")
+        return array
+
+    def _check_together(self, arrays):
+        """Every parameter has an array of each kind, of one shape and type."""
+        for key, a in arrays.items():
+            for kind in self.kinds:
+                other = arrays.get(f"{kind}.{key.partition('.')[2]}")
+                if other is None or (other.shape, other.dtype) != (a.shape, a.dtype):
+                    raise ValueError(f"state[{key!r}]: expected an array of this shape and type for each of {', '.join(self.kinds)}")
 
     def _array(self, kind, name, xp, shape, dtype):
-        """An array that lives from call to call, at first 0. ValueError where what is there belongs to other parameters."""
+        """(key, array): what lives from call to call, at first 0. ValueError where what is there belongs to other parameters."""
         key = f"{kind}.{name}"
-        if key not in self._arrays:
+        found = self._arrays.get(key)
+        if found is None:
             if kind in self.kinds and self.steps:
                 raise ValueError(f"{key}: none was kept by the {self.steps} updates before; state and parameters do not belong together")
-            self._arrays[key] = xp.zeros(shape, dtype=dtype)
-        found = self._arrays[key]
+            return key, xp.zeros(shape, dtype=dtype)
         if found.shape != tuple(shape) or found.dtype != dtype:
             raise ValueError(f"{key}: expected {dtype} of shape {tuple(shape)}, got {found.dtype} of shape {found.shape}; "
                              "state and parameters do not belong together")
-        return found
+        if xp is not np and device_of(found) == "cpu":          # a state that was saved: it goes where its parameters are
+            found = xp.asarray(found)
+        return key, found
 
     def _arrays_for(self, name, p):
-        arrays = [self._array(kind, name, xp_of(p), p.shape, p.dtype) for kind in ("scratch", *self.kinds)]
-        xp_of(p, *arrays, names=(f"params[{name!r}]", *(f"state[{kind}.{name}]" for kind in ("scratch", *self.kinds))))
+        """key -> array for one parameter: scratch, and one of each kind."""
+        arrays = dict(self._array(kind, name, xp_of(p), p.shape, p.dtype) for kind in ("scratch", *self.kinds))
+        xp_of(p, *arrays.values(), names=(f"params[{name!r}]", *(f"state[{key}]" for key in arrays)))
         return arrays
+
+    def _moved(self, kept):
+        """The call that counts one update and keeps these arrays, a list of dictionaries."""
+        arrays = dict(self._arrays)
+        for more in kept:
+            arrays.update(more)
+        return partial(vars(self).update, steps=self.steps + 1, _arrays=arrays)
+
+
+class Later:
+    """Stands in place of NumPy or CuPy: notes each call for `at_once` and returns the array that it will write."""
+
+    def __init__(self, xp, calls):
+        self.xp, self.calls = xp, calls
+
+    def __getattr__(self, name):
+        function = getattr(self.xp, name)
+
+        def note(*arguments, out):
+            self.calls.append(partial(function, *arguments, out=out))
+            return out
+        return note
+
+
+@dataclass(frozen=True)
+class Move:
+    """One parameter in one update: its array, its gradient, lr with an axis for each index, the number of the update, from 1,
+    and how many axes of lr count replicas."""
+
+    name: str
+    p: object
+    g: object
+    lr: object
+    step: int
+    lead: int
 
 
 class Rule(Kept):
     """One way from a gradient to a change of the parameters."""
 
     def update(self, params, grads, lr):
-        """Change params in place. ValueError or TypeError, with nothing changed, for what does not fit together."""
-        pairs = _pairs(params, grads)
-        rates = [_spread(lr, p) for _, p, _ in pairs]
-        kept = [self._arrays_for(name, p) for name, p, _ in pairs]
-        self.steps += 1
-        for (name, p, g), rate, arrays in zip(pairs, rates, kept):
-            self._move(xp_of(p), name, p, g, rate, *arrays)
+        """Change params in place: all of them and the rule's state, or, after an error or an interrupt, none.
 
-    def _decayed(self, xp, p, g, out):
+        ValueError or TypeError, with nothing changed, for what does not fit together.
+        """
+        pairs = _pairs(params, grads)
+        lead = getattr(lr, "ndim", int(isinstance(lr, (list, tuple))))
+        lr = _rate(lr, lead, pairs)
+        kept = [self._arrays_for(name, p) for name, p, _ in pairs]
+        calls = []
+        for (name, p, g), arrays in zip(pairs, kept):
+            move = Move(name, p, g, _spread(lr, p), self.steps + 1, lead)
+            self._move(Later(xp_of(p), calls), move, *arrays.values())
+        at_once([*calls, self._moved(kept)])
+
+    def _decayed(self, later, move, out):
         """g + weight_decay p; g itself where nothing decays."""
         if not self.weight_decay:
-            return g
-        xp.multiply(p, self.weight_decay, out=out)
-        return xp.add(out, g, out=out)
+            return move.g
+        later.multiply(move.p, self.weight_decay, out=out)
+        return later.add(out, move.g, out=out)
 
 
-def _blend(xp, kept, beta, new, weight, scratch):
+def _blend(later, kept, beta, new, weight, scratch):
     """kept <- beta kept + weight new. Where weight is 1, scratch keeps what it holds."""
-    xp.multiply(kept, beta, out=kept)
-    xp.add(kept, new if isinstance(weight, (int, float)) and weight == 1 else xp.multiply(new, weight, out=scratch), out=kept)
+    later.multiply(kept, beta, out=kept)
+    if not isinstance(weight, float) or weight != 1:
+        new = later.multiply(new, weight, out=scratch)
+    later.add(kept, new, out=kept)
 
 
 def _pairs(params, grads):
     """[(name, parameter, its gradient)], checked."""
+    for said, arrays in (("params", params), ("grads", grads)):
+        if not isinstance(arrays, Mapping):
+            raise WrongKind(f"{said}: expected a dictionary of arrays, name -> array, got {shown(arrays)}")
     pairs = [(name, p, grads[name]) for name, p in params.items() if name in grads]
     if not pairs:
         raise ValueError(f"grads: expected gradients of {', '.join(params) or 'some parameter'}, got {', '.join(grads) or 'none'}")
     for name, p, g in pairs:
         xp_of(p, g, names=(f"params[{name!r}]", f"grads[{name!r}]"))
-        for said, array in (("params", p), ("grads", g)):
-            if getattr(array, "dtype", np.dtype(object)).kind != "f":
-                raise TypeError(f"{said}[{name!r}]: expected an array of float32 or float64, got {getattr(array, 'dtype', type(array).__name__)}")
+        check_floats(f"params[{name!r}]", p)
+        check_floats(f"grads[{name!r}]", g)
         if g.shape != p.shape:
             raise ValueError(f"grads[{name!r}]: expected the parameter's shape {p.shape}, got {g.shape}")
+        if type(p) is np.ndarray and not p.flags.writeable:
+            raise ValueError(f"params[{name!r}]: expected an array that may be changed, got a read-only one")
     return pairs
+
+
+def check_floats(name, array):
+    """TypeError for what is no array of float32 or float64."""
+    kind = getattr(array, "dtype", type(array).__name__)
+    if type(array) is not np.ndarray and device_of(array) != "gpu" or kind not in (np.float32, np.float64):
+        raise TypeError(f"{name}: expected an array of float32 or float64, got {kind}")
+
+
+def _rate(lr, lead, pairs):
+    """lr as a float, or as an array of `lead` axes that all parameters have in front, that their types can hold; beside them."""
+    for _, p, _ in pairs:
+        found = rate(lr, p.shape[:lead], p.dtype.type)
+    return found if isinstance(found, float) else xp_of(p).asarray(found)
 
 
 def _spread(lr, p):
     """lr as a number, or as lr[r] with an axis of 1 for each other index of the parameter."""
-    if isinstance(lr, float):
-        return float(checked_lr(float(lr), ()))
-    lr = checked_lr(lr, p.shape[: getattr(lr, "ndim", 1 if isinstance(lr, (list, tuple)) else 0)])
-    return lr if isinstance(lr, float) else xp_of(p).asarray(lr, dtype=p.dtype).reshape(lr.shape + (1,) * (p.ndim - lr.ndim))
+    return lr if isinstance(lr, float) else lr.astype(p.dtype).reshape(lr.shape + (1,) * (p.ndim - lr.ndim))
 
 
 @dataclass(eq=False)
@@ -117,9 +217,9 @@ class SGD(Rule):
 
     weight_decay: float = 0.0
 
-    def _move(self, xp, name, p, g, lr, scratch):
-        xp.multiply(self._decayed(xp, p, g, scratch), lr, out=scratch)
-        xp.subtract(p, scratch, out=p)
+    def _move(self, later, move, scratch):
+        later.multiply(self._decayed(later, move, scratch), move.lr, out=scratch)
+        later.subtract(move.p, scratch, out=move.p)
 
 
 @dataclass(eq=False)
@@ -140,19 +240,22 @@ class Momentum(Rule):
 
     def __post_init__(self):
         super().__post_init__()
+        self.nesterov = flag("nesterov", self.nesterov)
         if self.nesterov and self.dampening:
             raise ValueError(f"dampening: expected 0 with nesterov, got {self.dampening!r}")
 
-    def _move(self, xp, name, p, g, lr, scratch, v):
-        g = self._decayed(xp, p, g, scratch)
-        if self.steps == 1:
-            xp.copyto(v, g)
+    def _move(self, later, move, scratch, v):
+        p, lr = move.p, move.lr
+        g = self._decayed(later, move, scratch)
+        if move.step == 1:
+            later.multiply(g, 1, out=v)
         else:
-            _blend(xp, v, self.beta, g, 1 - self.dampening, scratch)
+            _blend(later, v, self.beta, g, 1 - self.dampening, scratch)
         if self.nesterov:
-            xp.subtract(p, xp.multiply(g, lr, out=scratch), out=p)
-        xp.multiply(v, lr * self.beta if self.nesterov else lr, out=scratch)
-        xp.subtract(p, scratch, out=p)
+            later.multiply(g, lr, out=scratch)
+            later.subtract(p, scratch, out=p)
+        later.multiply(v, lr * self.beta if self.nesterov else lr, out=scratch)
+        later.subtract(p, scratch, out=p)
 
 
 @dataclass(eq=False)
@@ -168,18 +271,21 @@ class Adam(Rule):
     epsilon: float = 1e-8
     weight_decay: float = 0.0
     kinds = ("m", "v")
+    squares = ("v",)
 
-    def _move(self, xp, name, p, g, lr, scratch, m, v):
+    def _move(self, later, move, scratch, m, v):
+        p, g, lr = move.p, move.g, move.lr
         if self.weight_decay:
-            xp.multiply(p, lr * -self.weight_decay + 1, out=p)
-        _blend(xp, m, self.beta1, g, 1 - self.beta1, scratch)
-        _blend(xp, v, self.beta2, xp.multiply(g, g, out=scratch), 1 - self.beta2, scratch)
-        xp.sqrt(v, out=scratch)
-        xp.multiply(scratch, (1 - self.beta2 ** self.steps) ** -0.5, out=scratch)
-        xp.add(scratch, self.epsilon, out=scratch)
-        xp.divide(m, scratch, out=scratch)
-        xp.multiply(scratch, lr * (1 / (1 - self.beta1 ** self.steps)), out=scratch)
-        xp.subtract(p, scratch, out=p)
+            later.multiply(p, lr * -self.weight_decay + 1, out=p)
+        _blend(later, m, self.beta1, g, 1 - self.beta1, scratch)
+        later.multiply(g, g, out=scratch)
+        _blend(later, v, self.beta2, scratch, 1 - self.beta2, scratch)
+        later.sqrt(v, out=scratch)
+        later.multiply(scratch, (1 - self.beta2 ** move.step) ** -0.5, out=scratch)
+        later.add(scratch, self.epsilon, out=scratch)
+        later.divide(m, scratch, out=scratch)
+        later.multiply(scratch, lr * (1 / (1 - self.beta1 ** move.step)), out=scratch)
+        later.subtract(p, scratch, out=p)
 
 
 @dataclass(eq=False)
@@ -199,19 +305,25 @@ class LARS(Rule):
     unscaled: tuple = ()
     kinds = ("v",)
 
-    def update(self, params, grads, lr):
-        self._depth = max(self.replicas, getattr(lr, "ndim", int(isinstance(lr, (list, tuple)))))
-        super().update(params, grads, lr)
+    def __post_init__(self):
+        super().__post_init__()
+        self.replicas = whole("replicas", self.replicas, 0)
+        if isinstance(self.unscaled, str) or not all(isinstance(name, str) for name in self.unscaled):
+            raise WrongKind(f"unscaled: expected names of parameters, as ('C0', 'C1'), got {shown(self.unscaled)}")
 
-    def _move(self, xp, name, p, g, lr, scratch, v):
-        if name not in self.unscaled:
-            lr = lr * self._lambda(xp, p, g, scratch)
-        _blend(xp, v, self.beta, self._decayed(xp, p, g, scratch), lr, scratch)
-        xp.subtract(p, v, out=p)
+    def _move(self, later, move, scratch, v):
+        lr = move.lr
+        if move.name not in self.unscaled:
+            lr = lr * self._lambda(later.xp, move, scratch)
+        _blend(later, v, self.beta, self._decayed(later, move, scratch), lr, scratch)
+        later.subtract(move.p, v, out=move.p)
 
-    def _lambda(self, xp, p, g, scratch):
-        axes, spread = tuple(range(self._depth, p.ndim)), p.shape[: self._depth] + (1,) * (p.ndim - self._depth)
-        w, n = (xp.sqrt(xp.multiply(a, a, out=scratch).sum(axis=axes)) for a in (p, g))
+    def _lambda(self, xp, move, scratch):
+        """lambda with an axis of 1 for each index but the replicas'. Computed at once: it only reads p and g."""
+        p, depth = move.p, max(self.replicas, move.lead)
+        axes = tuple(range(depth, p.ndim))
+        w, n = (xp.sqrt(xp.multiply(a, a, out=scratch).sum(axis=axes)) for a in (p, move.g))
         both = xp.sign(w) * xp.sign(n)                      # 1 or 0, without asking a GPU for it
         neither = both * -1 + 1
-        return (w * self.trust / (n + w * self.weight_decay + neither) * both + neither).reshape(spread)
+        found = w * self.trust / (n + w * self.weight_decay + neither) * both + neither
+        return found.reshape(p.shape[:depth] + (1,) * (p.ndim - depth))

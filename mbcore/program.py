@@ -55,6 +55,7 @@ class Program:
         if _params:
             self._memory.flat.update(_params)
         self._plans, self._state = {}, "new"
+        self.initialised = False        # whether init or load has set the parameters
         self._filled = None             # the plan whose fills were made last
         self._aside = None              # another program, once hessian_vector_product has needed one
         try:
@@ -87,6 +88,7 @@ class Program:
         on = {name: self.xp.asarray(a, dtype=self.dtype) for name, a in arrays.items()}
         self._state = "new"
         at_once([partial(self.params[name].__setitem__, ..., a) for name, a in on.items()])
+        self.initialised = True
 
     @property
     def nbytes(self):
@@ -173,7 +175,9 @@ class Program:
         if set(sizes) != {self.graph.batch}:
             raise ValueError(f"resized: expected the batch index alone ({self.graph.batch}=...), got {', '.join(sizes) or 'nothing'}")
         flat = {name: self._memory.flat[name] for name in self.params}
-        return Program(self.graph, {**self.sizes, **sizes}, self.device, self.dtype, self.mean_in, _params=flat)
+        other = Program(self.graph, {**self.sizes, **sizes}, self.device, self.dtype, self.mean_in, _params=flat)
+        other.initialised = self.initialised
+        return other
 
     def save(self, path):
         """Write the parameters to an NPZ file, an array by its name each; `numpy.load` reads it as well.

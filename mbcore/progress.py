@@ -12,10 +12,13 @@ EVERY = 0.1             # seconds between two lines
 
 
 def last(running):
-    """Pull to the end, silently; returns the whole result."""
-    for _, result in running:
+    """Pull to the end, silently; returns the whole result. ValueError where nothing came."""
+    step = None
+    for step in running:
         pass
-    return result
+    if step is None:
+        raise ValueError("running: expected steps (fraction done, result so far), got none")
+    return step[1]
 
 
 def watched(running, what="", file=None):

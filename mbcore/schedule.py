@@ -6,21 +6,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import accumulate
-from math import cos, inf, isfinite, pi, sqrt
-from numbers import Integral, Real
+from math import cos, inf, pi, sqrt
+from numbers import Integral
+
+from .checking import WrongKind, host_array, numbers, one_of, real, shown, whole
 
 
-def _number(name, value, low=0, high=inf):
-    """A number above `low`, at most `high`."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not isfinite(value) or not low < value <= high:
-        raise ValueError(f"{name}: expected a number above {low}{'' if high == inf else f' and at most {high}'}, got {value!r}")
-    return value
+def _value(name, value):
+    """A number above 0; a whole one, such as a batch size, stays whole."""
+    number = real(name, value, above=0)
+    return int(value) if isinstance(value, Integral) else number
 
 
-def _count(name, value, least=1):
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise ValueError(f"{name}: expected a whole number of at least {least}, got {value!r}")
-    return int(value)
+def _all_of(name, values):
+    """The values as a tuple."""
+    try:
+        return tuple(values)
+    except TypeError:
+        raise WrongKind(f"{name}: expected several values, as (10, 20), got {shown(values)}") from None
 
 
 @dataclass(frozen=True)
@@ -31,13 +34,14 @@ class Stages:
     at: tuple = ()
 
     def __post_init__(self):
-        object.__setattr__(self, "values", tuple(_number("values", v) for v in self.values))
-        object.__setattr__(self, "at", tuple(_count("at", a) for a in self.at))
+        object.__setattr__(self, "values", tuple(_value("values", v) for v in _all_of("values", self.values)))
+        object.__setattr__(self, "at", tuple(whole("at", a) for a in _all_of("at", self.at)))
         if list(self.at) != sorted(set(self.at)) or len(self.values) != len(self.at) + 1:
             raise ValueError(f"at: expected rising steps, one fewer than the {len(self.values)} values, got {self.at}")
 
     def __call__(self, step):
-        return self.values[sum(a <= _count("step", step, 0) for a in (0, *self.at)) - 1]
+        step = whole("step", step, 0)
+        return self.values[sum(a <= step for a in self.at)]
 
 
 def constant(value):
@@ -47,8 +51,8 @@ def constant(value):
 
 def step_decay(value, at, factor=0.1):
     """value * factor^k, k the number of boundaries in `at` that the step has reached."""
-    _number("value", value), _number("factor", factor, high=1)
-    return Stages(tuple(value * factor ** k for k in range(len(at) + 1)), tuple(at))
+    value, factor, at = _value("value", value), real("factor", factor, above=0, most=1), _all_of("at", at)
+    return Stages(tuple(value * factor ** k for k in range(len(at) + 1)), at)
 
 
 @dataclass(frozen=True)
@@ -61,10 +65,14 @@ class Cosine:
     last: float = 0.0
 
     def __post_init__(self):
-        _number("value", self.value), _count("steps", self.steps), self.last == 0 or _number("last", self.last, high=self.value)
+        value = real("value", self.value, above=0)
+        object.__setattr__(self, "value", value)
+        object.__setattr__(self, "steps", whole("steps", self.steps))
+        object.__setattr__(self, "last", real("last", self.last, least=0, most=value))
 
     def __call__(self, step):
-        return self.last + (self.value - self.last) * (1 + cos(pi * min(_count("step", step, 0) / self.steps, 1))) / 2
+        share = min(whole("step", step, 0) / self.steps, 1)
+        return self.last + (self.value - self.last) * (1 + cos(pi * share)) / 2
 
 
 @dataclass(frozen=True)
@@ -79,11 +87,13 @@ class WarmUp:
     first: float
 
     def __post_init__(self):
-        if not callable(self.after):
-            raise TypeError(f"after: expected a schedule, as constant(0.1), got {self.after!r}")
-        _count("steps", self.steps), _number("first", self.first, high=1)
+        if not callable(self.after) or isinstance(self.after, type):
+            raise WrongKind(f"after: expected a schedule, as constant(0.1), got {shown(self.after)}")
+        object.__setattr__(self, "steps", whole("steps", self.steps))
+        object.__setattr__(self, "first", real("first", self.first, above=0, most=1))
 
     def __call__(self, step):
+        step = whole("step", step, 0)
         return self.after(step) * (self.first + (1 - self.first) * min(step / self.steps, 1))
 
 
@@ -95,8 +105,9 @@ def grown(decay, B, most=inf):
     the decay's. A stage sees as many examples as at B, in fewer steps (rounded up). S. Smith et al. 2017, arXiv:1711.00489.
     """
     if not isinstance(decay, Stages):
-        raise TypeError(f"decay: expected Stages, as step_decay makes them, got {decay!r}")
-    _count("B", B), most == inf or _count("most", most, B)
+        raise WrongKind(f"decay: expected Stages, as step_decay makes them, got {shown(decay)}")
+    B = whole("B", B)
+    most = inf if isinstance(most, float) and most == inf else whole("most", most, B)
     sizes = [max(1, round(min(B * decay.values[0] / v, most))) for v in decay.values]
     at = tuple(accumulate(-((a - b) * B // size) for a, b, size in zip((0, *decay.at), decay.at, sizes)))
     return Stages([v * size / B for v, size in zip(decay.values, sizes)], at), Stages(sizes, at)
@@ -105,16 +116,32 @@ def grown(decay, B, most=inf):
 def scaled(lr, B, B0, rule="linear"):
     """The learning rate for batch size B where lr (a number or an array [r]) serves B0: lr B/B0 (linear: P. Goyal et al.
     2017), lr sqrt(B/B0) (sqrt: A. Krizhevsky 2014, arXiv:1404.5997) or lr itself (constant)."""
-    kappa = _number("B", B) / _number("B0", B0)
-    if rule not in ("linear", "sqrt", "constant"):
-        raise ValueError(f"rule: expected linear, sqrt, constant, got {rule!r}")
-    return lr * {"linear": kappa, "sqrt": sqrt(kappa), "constant": 1.0}[rule]
+    kappa = real("B", B, above=0) / real("B0", B0, above=0)
+    factor = {"linear": kappa, "sqrt": sqrt(kappa), "constant": 1.0}[one_of("rule", rule, ("linear", "sqrt", "constant"))]
+    return _rates(lr) * real("B", factor, above=0)
+
+
+def _rates(lr):
+    """lr: a number above 0, or an array [r] of such."""
+    if not host_array("lr", lr).ndim:
+        return real("lr", lr, above=0)
+    rates = numbers("lr", lr, ndim=1)
+    if not (rates > 0).all():
+        raise ValueError(f"lr: expected finite numbers above 0, got {rates.min():g} among them")
+    return rates
 
 
 def adam_scaled(kappa, lr, beta1=0.9, beta2=0.999, epsilon=1e-8):
     """Adam for a batch kappa times as large, {"lr", "beta1", "beta2", "epsilon"}: lr sqrt(kappa), each beta 1 - kappa (1 - beta),
-    epsilon / sqrt(kappa). ValueError where kappa (1 - beta) >= 1. S. Malladi et al. 2022, arXiv:2205.10287."""
-    for name, beta in (("beta1", beta1), ("beta2", beta2)):
-        if _number("kappa", kappa) * (1 - beta) >= 1 - 1e-9:            # 10 (1 - 0.9) falls short of 1 by rounding
-            raise ValueError(f"kappa: expected kappa (1 - {name}) < 1, so kappa < {1 / (1 - beta):.4g} at {name} = {beta}, got {kappa}")
-    return {"lr": lr * sqrt(kappa), "beta1": 1 - kappa * (1 - beta1), "beta2": 1 - kappa * (1 - beta2), "epsilon": epsilon / sqrt(kappa)}
+    epsilon / sqrt(kappa). lr: a number or an array [r]. ValueError where kappa (1 - beta) >= 1, or where kappa is so small
+    that a beta would be 1 by rounding. S. Malladi et al. 2022, arXiv:2205.10287."""
+    kappa, rates = real("kappa", kappa, above=0), _rates(lr)
+    betas = {name: real(name, beta, least=0, below=1) for name, beta in (("beta1", beta1), ("beta2", beta2))}
+    epsilon = real("epsilon", epsilon, least=0)
+    for name, beta in betas.items():
+        if kappa * (1 - beta) >= 1 - 1e-9:                  # 10 (1 - 0.9) falls short of 1 by rounding
+            raise ValueError(f"kappa: expected kappa (1 - {name}) < 1, so kappa < {1 / (1 - beta):.4g} at {name} = {beta}, got {kappa:g}")
+        betas[name] = 1 - kappa * (1 - beta)
+        if betas[name] == 1:
+            raise ValueError(f"kappa: expected a number with which {name} stays below 1, got {kappa:g}")
+    return {"lr": rates * sqrt(kappa), **betas, "epsilon": epsilon / sqrt(kappa)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .backend import free_memory, one_blas_thread, to_cpu
-from .derivatives import per_example
+from .derivatives import coupling
 from .hardware import last_that
 from .program import Program
 from .tried import TRIED, Tried
@@ -19,7 +19,7 @@ class TriedProgram(Tried):
         graph = net.graph
         _refuse_unfit(net)
         super().__init__(examples, rng)
-        self.coupled = _coupled(graph)
+        self.coupled = coupling(graph)
         self.device = net.device
         self._graph, self._net = graph, net
         self.parameters = sum(p.size for p in net.params.values())
@@ -107,12 +107,3 @@ def _refuse_unfit(net):
             "net: expected the inputs x and target, and 1/B in one place; "
             f"got {', '.join(graph.roles.inputs)} and mean_in={net.mean_in}"
         )
-
-
-def _coupled(graph):
-    """The statement that mixes the examples of a batch, or None; `per_example` knows."""
-    try:
-        per_example(graph, set(graph.roles.parameters))
-    except ValueError as error:
-        return str(error).removeprefix("per-example gradients: ").partition(", so")[0]
-    return None

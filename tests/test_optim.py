@@ -188,7 +188,7 @@ def test_device_arrays_are_not_waited_for(fake_gpu, make, lr):
 
 
 @pytest.mark.parametrize("make, words", [
-    (lambda: Momentum(1.0), "beta: expected a number of at least 0 and below 1, got 1.0"),
+    (lambda: Momentum(1.0), "beta: expected a finite number of at least 0 and below 1, got 1.0"),
     (lambda: Momentum(nesterov=True, dampening=0.5), "dampening: expected 0 with nesterov, got 0.5"),
     (lambda: Adam(beta2=float("nan")), "beta2: expected.*got nan"),
     (lambda: Adam(epsilon=-1), "epsilon: expected.*got -1"),

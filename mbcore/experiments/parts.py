@@ -90,13 +90,26 @@ def ragged(B=53, compute=5, counts="equal", j=32, seed=0, batch=0, model=MLP):
         raise ValueError(f"counts: expected one of {', '.join(COUNTS)}, got {counts!r}")
     inputs, net = some(B, (seed, batch)), network(weighted(model), B, j, seed)
     tokens = COUNTS[counts](inputs["target"], np.random.default_rng((seed, batch, 1)))
-    gradient = lambda m, compute: flat(accumulated(net, compute, m=m, **inputs))
+    gradient = lambda m, compute: in_parts(net, compute, m=m, **inputs)
     parts = [(min(compute, B - k), int(tokens[k:k + compute].sum())) for k in range(0, B, whole("compute", compute))]
     mine = np.repeat([n for _, n in parts], [n for n, _ in parts])              # tokens[b] of the part that b is in
     right, wrong = tokens / tokens.mean(), B * tokens / (len(parts) * mine)     # both are a weight m[b] for each example
     rightly = gradient(right, compute)
     wrongly = rightly if np.allclose(right, wrong, rtol=1e-12) else gradient(wrong, compute)       # parts that are all alike
     return Ragged(*zip(*parts), gradient(right, B), rightly, wrongly)
+
+
+def in_parts(net, compute, **inputs):
+    """sum over the parts of (examples in the part / all examples) times the gradient of the part on its own: [p].
+
+    `accumulated` gives the same, and refuses coupled examples, for which this is another gradient than that of one pass.
+    """
+    B, total = len(inputs["target"]), 0.0
+    for first in range(0, B, compute):
+        part = {name: a[first:first + compute] for name, a in inputs.items()}
+        size = len(part["target"])
+        total = total + size / B * flat(accumulated(net, size, **part))
+    return total
 
 
 def coupled(B, compute, j=32, seed=0, batch=0):
