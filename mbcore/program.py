@@ -19,7 +19,8 @@ from .binding import Binder, Memory
 from .checking import WrongKind, generator, rate, shown
 from .contraction import Operand, aligned
 from .derivatives import Accumulate, backward, per_example
-from .graph import Map, Term
+from .graph import Term
+from .initial import initial
 from .notation import Ref
 
 
@@ -70,7 +71,7 @@ class Program:
 
     def init(self, rng):
         """Draw the parameters: a factor of a summed product N(0, 1/fan-in), 2/fan-in before relu; added ones 0;
-        element-wise factors 1. Replica k is drawn from the k-th spawn of rng. Returns the program."""
+        element-wise factors 1; see `initial`. Replica k is drawn from the k-th spawn of rng. Returns the program."""
         generator(rng)
         replicas = self.graph.replicas
         drawn = {name: np.empty(p.shape, self.dtype) for name, p in self.params.items()}
@@ -79,7 +80,7 @@ class Program:
             for name, indices in self.graph.roles.parameters.items():
                 own = tuple(i for i in indices if i not in replicas)
                 place = tuple(k for k, r in zip(at, replicas) if r in indices)
-                drawn[name][place] = _initial(self.graph, name, own, self.sizes, source)
+                drawn[name][place] = initial(self.graph, name, own, self.sizes, source)
         self._set(drawn)
         return self
 
@@ -369,22 +370,6 @@ class Program:
             moves = [partial(self.xp.subtract, self.params[name], g, out=self.params[name]) for name, g in learned.items()]
         self._memory.check([*(call for _, call in forward), *whole, *update, *moves, *binder.fills])
         return Plan(sizes, inputs, values, forward, grads, whole, update, learned, moves, binder.fills)
-
-
-def _initial(graph, name, own, sizes, rng):
-    """One parameter's first values, by its first use in a product where it stands once, or else its first use."""
-    uses = [(node, term) for node in graph.nodes for term in getattr(node, "terms", ()) if name in [f.name for f in term.factors]]
-    others = [(node, term) for node, term in uses if [f.name for f in term.factors].count(name) == 1]
-    shape = tuple(sizes[i] for i in own)
-    if not uses or len((others or uses)[0][1].factors) == 1:
-        return np.zeros(shape)
-    node, term = (others or uses)[0]
-    factor = next(f for f in term.factors if f.name == name)
-    summed = [i for i in factor.indices if i not in node.out.indices]
-    if not summed:
-        return np.ones(shape)
-    relu = any(isinstance(n, Map) and n.function == "relu" and n.arg.name == node.out.name for n in graph.nodes)
-    return rng.standard_normal(shape) * ((2 if relu else 1) / prod(sizes[i] for i in summed)) ** 0.5
 
 
 def _outer(name, steps, graph):
