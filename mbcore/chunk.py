@@ -23,7 +23,10 @@ def trained(setting, tasks, call=None):
 
 def training_chunk(setting, tasks):
     """Yield (fraction, None) at each look, at the end (1.0, the outcomes)."""
-    total, seconds, team, records = setting.budget(tasks[0].B), 0.0, _Team(setting, tasks).init(), {task: [] for task in tasks}
+    if len({task.B for task in tasks}) != 1:
+        raise ValueError(f"tasks: expected tasks of one batch size, got {sorted({task.B for task in tasks})}")
+    total, seconds = setting.budget(tasks[0].B), 0.0
+    team, records = _Team(setting, tasks).init(), {task: [] for task in tasks}
     marks = setting.marks(tasks[0].B)
     for before, after in zip([0, *marks], marks):
         with one_blas_thread(), np.errstate(all="ignore"):          # a run that diverges is told by its outcome
@@ -88,10 +91,12 @@ class _Team:
         self.rule.update(self.program.params, self.program.grads, lr)
 
     def look(self):
-        """Mean loss over the training set and test error, lists over the replicas."""
+        """Mean loss over the training set and test error, lists over the replicas; an error is nan where a score is no number."""
         d = self.data
         loss = self.everything.forward(x=d.x_train, target=d.target_train).mean(axis=-1, dtype=float)
-        return loss.tolist(), (self.test.evaluate("s", x=d.x_test).argmax(axis=-1) != d.target_test).mean(axis=-1).tolist()
+        scores = self.test.evaluate("s", x=d.x_test)
+        error = (scores.argmax(axis=-1) != d.target_test).mean(axis=-1)
+        return loss.tolist(), np.where(np.isfinite(scores).all(axis=(-1, -2)), error, np.nan).tolist()
 
 
 def compiled(setting, B, **replicas):
@@ -103,13 +108,13 @@ def compiled(setting, B, **replicas):
 
 def _ended(setting, loss, error):
     """Whether a replica needs no more training."""
-    return not math.isfinite(loss) or setting.reached(loss, error)
+    return not math.isfinite(loss + error) or setting.reached(loss, error)
 
 
 def _outcome(setting, task, looks, loss, error, seconds):
     """What one replica did; what it did after its end, while others went on, does not count."""
     end = next((k for k, row in enumerate(zip(loss, error)) if _ended(setting, *row)), len(loss))
-    reached = end < len(loss) and math.isfinite(loss[end])
+    reached = end < len(loss) and math.isfinite(loss[end] + error[end])
     record = [values[:end + reached] for values in (looks, loss, error)]
     if not reached:
         wild = end < len(loss) or loss[-1] > 10 * loss[0]

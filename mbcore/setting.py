@@ -127,10 +127,10 @@ STATUSES = ("reached", "not reached", "diverged")
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one training ended. Numbers are finite always: the record stops before the first loss that is not.
+    """How one training ended. Numbers are finite always: the record stops before the first loss or score that is not.
 
-    status: "reached"; "not reached" within the budget, or without a target; "diverged": the loss stopped being a number, or
-        ended above ten times where it began.
+    status: "reached"; "not reached" within the budget, or without a target; "diverged": the loss or a score stopped being
+        a number, or the loss ended above ten times where it began.
     steps, examples, seconds: until the target, None unless reached. Between the last look above the target and the first
         that is not, the measure is taken as a straight line over the steps. examples = steps B: every batch is a full one.
         seconds: in steps alone, the chunk's time divided by its replicas; two outcomes are equal whatever their seconds.

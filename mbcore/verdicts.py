@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import import_module
 
+from .checking import shown
 from .progress import last, watched
 
 LESSONS = {             # experiment -> the lesson that runs it
@@ -101,16 +102,27 @@ def claims():
 
 def stated(claim):
     """What this claim says."""
+    _check(claim)
     return CLAIMS[claim][1]
+
+
+def _check(claim):
+    """ValueError for what is no claim's id."""
+    if not isinstance(claim, str) or claim not in CLAIMS:
+        raise ValueError(f"claim: expected one of {', '.join(CLAIMS)}, got {shown(claim)}")
 
 
 def judging(*wanted):
     """Run each experiment that answers one of these claims (none named: all) at its small budget; yields (fraction, Verdicts so far)."""
-    answered_by, found = claims(), {}
+    answered_by = claims()
     for claim in wanted:
-        if claim not in answered_by:
-            raise ValueError(f"claim: expected one of {', '.join(answered_by)}, got {claim!r}")
-    wanted = wanted or tuple(answered_by)
+        _check(claim)
+    return _judging(answered_by, wanted or tuple(answered_by))
+
+
+def _judging(answered_by, wanted):
+    """The generator of `judging`."""
+    found = {}
     needed = list(dict.fromkeys(answered_by[claim] for claim in wanted))
     for done, name in enumerate(needed, 1):
         module = _module(name)

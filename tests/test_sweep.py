@@ -148,6 +148,22 @@ def test_diverged_runs_leave_no_nan():
     np.testing.assert_allclose(alone.loss, outcomes[tasks[1]].loss, rtol=1e-4)
 
 
+def test_scores_that_are_no_numbers_are_no_test_error(monkeypatch):
+    """The test set has one example whose score overflows, while the loss over the training set is a number."""
+    data = gaussians(**dict(SETTING.data[1]))
+    far = replace(data, x_test=np.concatenate([data.x_test, np.full((1, 5), 1e38, "float32")]), target_test=np.append(data.target_test, 0))
+    monkeypatch.setattr(chunk, "data_of", lambda description: far)
+    linear = replace(SETTING, equations="s[y] = W[y,i] * x[i]\nL = cross_entropy(s[y], target)", sizes={"i": 5, "y": 3}, measure="test_error", target=1e-9)
+    outcome = sweep(linear, [Task(4, 100.0)])[Task(4, 100.0)]
+    assert outcome.status == "diverged" and np.isfinite([*outcome.loss, *outcome.test_error]).all()
+
+
+def test_a_chunk_has_one_batch_size():
+    for tasks in ([Task(4, 0.5), Task(8, 0.5)], []):
+        with pytest.raises(ValueError, match="tasks: expected tasks of one batch size"):
+            chunk.trained(SETTING, tasks)
+
+
 def test_a_loss_that_ends_high_has_diverged():
     assert sweep(SETTING, [Task(4, 1e5)])[Task(4, 1e5)].status == "diverged"
 

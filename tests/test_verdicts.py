@@ -68,3 +68,10 @@ def test_each_experiment_is_run_once(monkeypatch):
 def test_an_unknown_claim_is_refused():
     with pytest.raises(ValueError, match="^claim: expected one of T1, T2.*, got 'T99'"):
         mb.verdicts("T99")
+
+
+@pytest.mark.parametrize("claim", [None, 3, ["T1"], "t1", ""])
+def test_what_is_no_claim_is_refused_at_the_call(claim):
+    for call in (judging, stated):
+        with pytest.raises(ValueError, match="^claim: expected one of T1"):
+            call(claim)
