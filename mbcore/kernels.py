@@ -16,8 +16,8 @@ from .backend import take, xp_of
 def sigmoid(x, out, work):
     """out = 1 / (1 + exp(-x)), computed as e / (1 + e) with e = exp(x). work: as x, written.
 
-    This form keeps both tails: e alone is left where x is very negative. From x = 40 on the result is 1 in float64 too,
-    so a larger x is taken for 40, and e cannot overflow.
+    This form keeps both tails: e alone is left where x is very negative. From x = 40 on the result
+    is 1 in float64 too, so a larger x is taken for 40, and e cannot overflow.
     """
     xp = xp_of(x, out, work)
     xp.minimum(x, 40, out=out)
@@ -35,7 +35,10 @@ def sigmoid_backward(x, y, g, out):
 
 
 def log_sigmoid(x, out, work):
-    """out = log(1 / (1 + exp(-x))), computed as min(x, 0) - log(1 + exp(-|x|)). work: as x, written."""
+    """out = log(1 / (1 + exp(-x))), computed as min(x, 0) - log(1 + exp(-|x|)).
+
+    work: as x, written.
+    """
     xp = xp_of(x, out, work)
     xp.copysign(x, -1, out=work)
     xp.exp(work, out=work)
@@ -157,7 +160,7 @@ MAPS = {"sigmoid": (sigmoid, sigmoid_backward), "tanh": (tanh, tanh_backward), "
         "exp": (exp, exp_backward), "log": (log, log_backward), "sqrt": (sqrt, sqrt_backward),
         "power": (power, power_backward), "log_sigmoid": (log_sigmoid, log_sigmoid_backward),
         "softplus": (softplus, softplus_backward)}
-WITH_WORK = ("sigmoid", "log_sigmoid", "softplus")      # their forward kernels take an array to work in, as x
+WITH_WORK = ("sigmoid", "log_sigmoid", "softplus")      # forward kernels with an array to work in
 
 # ------------------------------------------------------------------ rows: softmax and the losses
 
@@ -192,7 +195,10 @@ def log_softmax_backward(y, g, out, row):
 
 
 def logsumexp(s, out, work, row, number):
-    """out[b] = log(number sum_y exp(s[b,y])), the largest s of a row taken off first. work: as s, row: [b], written."""
+    """out[b] = log(number sum_y exp(s[b,y])), the largest s of a row taken off first.
+
+    work: as s, row: [b], both written.
+    """
     xp = xp_of(s, out, work, row)
     s.max(axis=-1, out=row)
     xp.subtract(s, row[:, None], out=work)
@@ -211,7 +217,10 @@ def logsumexp_backward(s, y, g, out, row, number):
 
 
 def norm(x, out, work, row, number):
-    """out[b] = sqrt(number sum_y x[b,y]^2), the largest |x| of a row divided out first. work: as x, row: [b], written."""
+    """out[b] = sqrt(number sum_y x[b,y]^2), the largest |x| of a row divided out first.
+
+    work: as x, row: [b], both written.
+    """
     xp = xp_of(x, out, work, row)
     xp.abs(x, out=work)
     work.max(axis=-1, out=row)
@@ -226,7 +235,10 @@ def norm(x, out, work, row, number):
 
 
 def norm_backward(x, y, g, out, row, number):
-    """out[b,y] = g[b] number x[b,y] / y[b], and 0 where y = 0 (one of the slopes that the norm has there). row: [b], written."""
+    """out[b,y] = g[b] number x[b,y] / y[b], and 0 where y = 0, one of the slopes that a norm has there.
+
+    row: [b], written.
+    """
     xp = xp_of(x, y, g, out, row)
     xp.maximum(y, _smallest(row), out=row)
     xp.divide(x, row[:, None], out=out)
@@ -236,8 +248,8 @@ def norm_backward(x, y, g, out, row, number):
 
 
 def _smallest(array):
-    """The smallest number of this type that has all its digits."""
-    return float(finfo(array.dtype).tiny)
+    """The smallest number above 0 of this type: it stands for a 0 that would be divided by."""
+    return float(finfo(array.dtype).smallest_subnormal)
 
 
 REDUCTIONS = {"logsumexp": (logsumexp, logsumexp_backward), "norm": (norm, norm_backward)}
@@ -322,7 +334,10 @@ def soft_nll(logP, t, out, work, absent):
 
 
 def soft_nll_backward(P, t, g, out, absent):
-    """out[b,y] = -g[b] t[b,y] / P[b,y], and 0 where t = 0, even if P = 0. absent: truth values as P, written."""
+    """out[b,y] = -g[b] t[b,y] / P[b,y], and 0 where t = 0, even if P = 0.
+
+    absent: truth values as P, written.
+    """
     xp = xp_of(P, t, g, out, absent)
     xp.equal(t, 0, out=absent)
     xp.copyto(out, P)

@@ -1,14 +1,16 @@
-"""Formulas that lose a tail, computed in a form that keeps it: a graph -> a graph with the same values.
+"""Formulas that lose a tail, in a form that keeps it: a graph -> a graph of the same values.
 
--log(sigmoid(s)) at s = -20 is 20, but in float32 sigmoid(s) has few digits left, and soon none. So the two maps are one:
+-log(sigmoid(s)) at s = -200 is 200, but in float32 sigmoid(s) is 0. So the two are computed as one:
 
-    log(sigmoid(x))              log_sigmoid(x)              1 - sigmoid(x)        sigmoid(-x)
-    log(softmax(s, over=y))      its logarithm at once       1 / (1 + exp(x))      sigmoid(-x)
-    log(sum(exp(s), over=y))     logsumexp(s)                sqrt(sum(x*x))        norm(x)
-    log(1 + exp(x))              softplus(x)                 log(exp(x))           x
+    log(sigmoid(x))              log_sigmoid(x)           1 - sigmoid(x)            sigmoid(-x)
+    log(softmax(s, over=y))      its logarithm at once    1 / (1 + exp(x))          sigmoid(-x)
+    log(sum(exp(s), over=y))     logsumexp(s)             exp(x) / (1 + exp(x))     sigmoid(x)
+    log(1 + exp(x))              softplus(x)              exp(s) / sum(exp(s))      softmax(s)
+    log(exp(x))                  x                        sqrt(sum(x*x))            norm(x)
 
-and so for products, powers, means and sums of these under one log. Only what has no name of its own is rewritten: a value
-that an equation names (P[y] = softmax(...), then log(P[y])) is computed as it is written, and so is its gradient.
+The same holds for products, powers, means and sums of these under one log. Only what has no name
+of its own is rewritten: a value that an equation names (P[y] = softmax(...), then log(P[y])) is
+computed as it is written, and so is its gradient.
 """
 
 from __future__ import annotations
@@ -21,7 +23,10 @@ from .notation import Ref
 
 
 def rewritten(graph):
-    """The graph with every formula of the table above in its other form; what is then read by nobody is left out."""
+    """The graph with every formula of the table above in its other form.
+
+    Temporaries that nobody reads any more are left out.
+    """
     rewriter = _Rewriter(graph)
     for node in graph.nodes:
         rewriter.add(rewriter.other_form(node) or node)
@@ -29,7 +34,8 @@ def rewritten(graph):
         return graph
     nodes = _read_by_somebody(rewriter.nodes)
     known = {**graph.roles.inputs, **graph.roles.parameters}
-    return replace(graph, nodes=nodes, shapes={**known, **{n.out.name: n.out.indices for n in nodes}})
+    shapes = {**known, **{n.out.name: n.out.indices for n in nodes}}
+    return replace(graph, nodes=nodes, shapes=shapes)
 
 
 def _read_by_somebody(nodes):
@@ -41,16 +47,34 @@ def _read_by_somebody(nodes):
     return tuple(reversed(kept))
 
 
+def _times(node, number):
+    """x where the node is number * x, letter by letter, else None."""
+    if not isinstance(node, Contraction) or len(node.terms) != 1:
+        return None
+    term = node.terms[0]
+    plain = term.coefficient == number and not term.powers and len(term.factors) == 1
+    if plain and set(term.factors[0].indices) == set(node.out.indices):
+        return term.factors[0]
+    return None
+
+
 @dataclass(frozen=True)
 class _Log:
-    """constant + the sum of number * value over `parts`, ((number, Ref), ...): the logarithm of a positive value."""
+    """The logarithm of a positive value: constant + the sum of number * value over `parts`.
+
+    parts: ((number, Ref), ...).
+    """
 
     constant: float
     parts: tuple
 
+    def scaled(self, number):
+        parts = tuple((number * n, value) for n, value in self.parts)
+        return _Log(number * self.constant, parts)
+
 
 class _Rewriter:
-    """Nodes in order. `other_form` asks what is behind a temporary; new nodes are added before the one that reads them."""
+    """Nodes in order. `other_form` looks behind temporaries; what is new stands before its reader."""
 
     def __init__(self, graph):
         self.nodes, self.made, self.changed = [], {}, False
@@ -71,17 +95,16 @@ class _Rewriter:
         return self.add(make(Ref(f"{self.owner}~{count}", indices)))
 
     def inside(self, ref):
-        """The node that computes a temporary, None for a value with a name. A copy with its letters in another order is
-        looked through."""
+        """The node that computes a temporary, None for a value with a name.
+
+        A copy of another temporary, with its letters in another order, is looked through.
+        """
         node = self.made.get(ref.name) if "~" in ref.name else None
-        if isinstance(node, Contraction) and len(node.terms) == 1 and node.terms[0].powers == ():
-            term = node.terms[0]
-            if term.coefficient == 1 and len(term.factors) == 1 and set(term.factors[0].indices) == set(node.out.indices):
-                return self.inside(term.factors[0]) or node
-        return node
+        copied = _times(node, 1)
+        return copied and self.inside(copied) or node
 
     def other_form(self, node):
-        """A node for the same value in the form that keeps its tails; None where the node may stay as it is."""
+        """A node of the same value in the form that keeps its tails; None where there is none."""
         self.owner = node.out.name.partition("~")[0]
         found = None
         if isinstance(node, Map) and node.function == "log":
@@ -93,14 +116,14 @@ class _Rewriter:
             found = x and Map(node.out, "sigmoid", self.negative(x))
         elif isinstance(node, Contraction):
             x = self.one_minus_sigmoid(node)
-            found = x and Map(node.out, "sigmoid", self.negative(x))
+            found = Map(node.out, "sigmoid", self.negative(x)) if x else self.with_shares(node)
         self.changed |= found is not None
         return found
 
     def negative(self, x):
         return self.new(lambda out: Contraction(out, (Term(-1.0, (x,)),)), x.indices)
 
-    # ------------------------------------------------------------------ what is recognised
+    # ------------------------------------------------------------ what is recognised
 
     def map_of(self, ref, function):
         """x where this temporary is function(x), else None."""
@@ -109,13 +132,15 @@ class _Rewriter:
 
     def one_and(self, node, sign, function):
         """x where the node is 1 + sign * function(x), in either order, else None."""
-        if not isinstance(node, Contraction) or len(node.terms) != 2 or any(t.powers for t in node.terms):
+        if not isinstance(node, Contraction) or len(node.terms) != 2:
             return None
-        one, other = sorted(node.terms, key=lambda t: len(t.factors))
-        if one.factors or one.coefficient != 1 or other.coefficient != sign or len(other.factors) != 1:
+        one, other = sorted(node.terms, key=lambda term: len(term.factors))
+        if one != Term(1.0, ()) or len(other.factors) != 1:
             return None
-        same_letters = set(other.factors[0].indices) == set(node.out.indices)
-        return self.map_of(other.factors[0], function) if same_letters else None
+        value = other.factors[0]
+        if other != Term(sign, (value,)) or set(value.indices) != set(node.out.indices):
+            return None
+        return self.map_of(value, function)
 
     def one_plus_exp(self, node):
         return self.one_and(node, 1, "exp")
@@ -123,7 +148,55 @@ class _Rewriter:
     def one_minus_sigmoid(self, node):
         return self.one_and(node, -1, "sigmoid")
 
-    # ------------------------------------------------------------------ sqrt(sum of squares)
+    # ------------------------------------------------------------ shares: exp(s) / sum(exp(s))
+
+    def with_shares(self, node):
+        """The Contraction with softmax(s) for exp(s) / sum(exp(s)), and sigmoid(x) for
+        exp(x) / (1 + exp(x)); None if no term has one."""
+        terms = tuple(self.with_share(term) for term in node.terms)
+        return None if terms == node.terms else Contraction(node.out, terms)
+
+    def with_share(self, term):
+        for top in term.factors:
+            arg = self.map_of(top, "exp")
+            for low in term.factors if arg else ():
+                share = self.share(arg, self.inside(low))
+                if share:
+                    others = [f for f in term.factors if f not in (top, low)]
+                    return Term(term.coefficient, (share, *others), term.powers)
+        return term
+
+    def share(self, arg, low):
+        """The value of exp(arg) * low, if low is 1 / sum(exp(arg)) or 1 / (1 + exp(arg))."""
+        if not isinstance(low, Map):
+            return None
+        if low.function == "sigmoid" and _times(self.inside(low.arg), -1) == arg:
+            return self.new(lambda out: Map(out, "sigmoid", arg), arg.indices)
+        total = self.inside(low.arg)
+        if low.function != "power" or low.exponent != -1 or not isinstance(total, Contraction):
+            return None
+        term = total.terms[0]
+        plain = len(total.terms) == len(term.factors) == term.coefficient == 1 and not term.powers
+        summed = self.map_of(term.factors[0], "exp") if plain else None
+        over = self.share_over(arg, summed, total.out.indices) if summed else None
+        if over is None:
+            return None
+        order = (*(i for i in arg.indices if i != over), over)
+        if order != arg.indices:
+            unordered = arg
+            arg = self.new(lambda out: Contraction(out, (Term(1.0, (unordered,)),)), order)
+        return self.new(lambda out: Softmax(out, arg, over), order)
+
+    def share_over(self, arg, summed, kept):
+        """The letter of arg at the one place over which the total sums, None for another sum."""
+        if arg.name != summed.name:
+            return None
+        pairs = list(zip(arg.indices, summed.indices))
+        places = [own for own, other in pairs if other not in kept]
+        same = all(own == other for own, other in pairs if other in kept)
+        return places[0] if len(places) == 1 and same and places[0] not in kept else None
+
+    # ------------------------------------------------------------ sqrt(sum of squares)
 
     def norm(self, node):
         """sqrt(number * sum of x*x or x**2) -> norm(x)."""
@@ -148,7 +221,10 @@ class _Rewriter:
         return inner.arg if squares else None
 
     def reduced(self, out, function, x, indices, number):
-        """A Reduction of x over all its letters but `indices`, its result in `out` (None: in a new temporary)."""
+        """A Reduction of x over all its letters but `indices`.
+
+        out: where its result belongs, then a node is returned; None: a new temporary is returned.
+        """
         over = tuple(i for i in x.indices if i not in indices)
         kept = out.indices if out and set(out.indices) == set(indices) else indices
         if x.indices != (*kept, *over):
@@ -159,26 +235,27 @@ class _Rewriter:
         found = self.new(lambda new: Reduction(new, function, x, over, number), kept)
         return Contraction(out, (Term(1.0, (found,)),)) if out else found
 
-    # ------------------------------------------------------------------ logarithms
+    # ------------------------------------------------------------ logarithms
 
     def log_node(self, node):
-        """log of a temporary -> a sum of logarithms, if all are known; a sum of one alone is that node itself."""
+        """log of a temporary -> a sum of logarithms, if all are known, else None."""
         before = len(self.nodes)
         found = self.log(node.arg)
         if found is None or not found.parts:
-            del self.nodes[before:]
+            del self.nodes[before:]             # what was tried for it
             return None
         number, value = found.parts[0]
         last = self.nodes[-1]
         alone = len(found.parts) == 1 and number == 1 and found.constant == 0
-        if alone and last.out == value and len(self.nodes) > before and value.indices == node.out.indices:
-            self.nodes.pop()
+        new = len(self.nodes) > before and last.out == value
+        if alone and new and value.indices == node.out.indices:
+            self.nodes.pop()                    # it can write the result itself
             return replace(last, out=node.out)
         constant = (Term(found.constant, ()),) if found.constant else ()
         return Contraction(node.out, (*(Term(n, (v,)) for n, v in found.parts), *constant))
 
     def log(self, ref):
-        """The logarithm of a temporary that is positive by its form, as a _Log; None for any other value."""
+        """The logarithm of a temporary that is positive by its form, None for any other value."""
         node = self.inside(ref)
         match node:
             case Map(function="exp"):
@@ -188,19 +265,21 @@ class _Rewriter:
             case Map(function="power" | "sqrt"):
                 exponent = 0.5 if node.function == "sqrt" else node.exponent
                 inner = self.log(node.arg)
-                return inner and _Log(exponent * inner.constant, tuple((exponent * n, v) for n, v in inner.parts))
+                return inner and inner.scaled(exponent)
             case Softmax(log=False):
-                return self.one(lambda out: Softmax(out, node.arg, node.over, log=True), node.out.indices)
+                share = node
+                return self.one(lambda out: replace(share, out=out, log=True), node.out.indices)
             case Contraction():
-                terms = [self.log_of_term(term, node.out.indices) for term in node.terms]
-                return None if None in terms or not terms else self.log_of_sum(terms)
+                terms = [t for t in node.terms if t.factors or t.coefficient != 0]
+                logs = [self.log_of_term(term, node.out.indices) for term in terms]
+                return self.log_of_sum(logs) if logs and None not in logs else None
         return None
 
     def one(self, make, indices):
         return _Log(0.0, ((1.0, self.new(make, indices)),))
 
     def log_of_term(self, term, indices):
-        """The logarithm of one term: of a product, or of a product that is summed over the letters that `indices` lacks."""
+        """The logarithm of one term, a product summed over the letters that `indices` lacks."""
         logs = [self.log(f) for f in term.factors]
         if None in logs or term.coefficient <= 0:
             return None
@@ -214,7 +293,8 @@ class _Rewriter:
     def logsumexp(self, term, constant, parts, indices):
         value = self.value(_Log(constant, parts))
         kept = tuple(i for i in indices if i in value.indices)
-        return _Log(0.0, ((1.0, self.reduced(None, "logsumexp", value, kept, Term(term.coefficient, (), term.powers))),))
+        number = Term(term.coefficient, (), term.powers)
+        return _Log(0.0, ((1.0, self.reduced(None, "logsumexp", value, kept, number)),))
 
     def value(self, found):
         """A Ref to the value of a _Log."""
@@ -230,8 +310,8 @@ class _Rewriter:
         total = terms[0]
         for other in terms[1:]:
             lower, upper = sorted((total, other), key=lambda found: len(found.parts))
-            back = tuple((-n, v) for n, v in lower.parts)
-            difference = _Log(upper.constant - lower.constant, (*upper.parts, *back))
+            back = lower.scaled(-1)
+            difference = _Log(upper.constant + back.constant, (*upper.parts, *back.parts))
             if not difference.parts:
                 return None
             above = self.value(difference)
