@@ -78,7 +78,8 @@ def from_csv(path, target, test=0.2, standardise=False, seed=0, separator=None, 
 
     target: the name of the column with the class, whole numbers or words. test, standardise, seed:
     as in `dataset`. separator: comma, semicolon, tab or bar are recognised, others are passed.
-    decimal: "." or ","; a decimal comma is recognised where a number shows it (1,5 or 0,25).
+    decimal: "." or ","; recognised where a number shows it (1,5 or 0.25). If all are like 1,234,
+    which some write for 1234, it must be passed; a point between commas is a decimal one.
 
     A number is written like -1.5 or 2e-3. Blanks around names and entries do not count, quotes may
     stand around them, blank lines are skipped. A column is numbers throughout, or refused.

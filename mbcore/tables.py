@@ -16,9 +16,8 @@ import numpy as np
 
 from .checking import WrongKind, one_of, shown
 from .entries import COMMA, THOUSANDS, TRUTH, WORD, is_number, trouble
+from .header import SEPARATORS, check_names, listed
 from .textfile import check_encoding, check_file, check_separator, opened, undecodable_line
-
-SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
 
 @dataclass(frozen=True)
@@ -97,86 +96,65 @@ class _Reading:
         """
         rows = self.rows()
         _, names = next(rows, (1, []))
-        self.check_names(names)
+        check_names(names, self.target, self.separator, self.path)
         at = names.index(self.target)
         columns = names[:at] + names[at + 1:]
-        # Of such letters float() makes numbers of our grammar and nothing else.
-        only = re.compile(rf"[0-9eE+\-{decimal}]*")
         cells = array("d")
         places = array("q")
         lines = array("q")
         words = {}
-        sure = decided or decimal == "."
+        # Between commas a point is a decimal one; elsewhere 1.234 may be 1234 in another country.
+        sure = decided or decimal == "." and self.separator == ","
+        doubtful = []
         for line, row in rows:
-            if len(row) != len(names):
-                more = self.separator == "," and len(row) > len(names)
-                hint = "; does a comma stand inside a number or a word? Put it in quotes"
-                raise ValueError(
-                    f"path: expected {len(names)} entries in each line, "
-                    f"line {line} of {self.path} has {len(row)}{hint if more else ''}"
-                )
+            self.check_length(line, row, len(names))
             word = row.pop(at)
             try:
-                if not only.fullmatch("".join(row)):
-                    raise ValueError
-                if decimal == ",":
-                    sure = sure or _shows_a_decimal_comma(row)
-                    row = [entry.replace(",", ".") for entry in row]
-                cells.extend([float(entry) for entry in row])
+                cells.extend(_numbers(row, decimal))
             except ValueError:
                 commas = [entry for entry in row if COMMA.fullmatch(entry)]
                 if commas and not decided and decimal == ".":
                     raise _DecimalComma(f"line {line} has {commas[0]!r}") from None
-                points = [entry for entry in row if is_number(entry) and "." in entry]
-                if points and comma:
-                    raise ValueError(f"decimal: expected one mark in all of {self.path}, {comma}, "
-                                     f"line {line} has {points[0]!r}") from None
-                raise self.refusal(columns, at, line, row, decimal) from None
+                raise self.refusal(columns, at, line, row, decimal, comma) from None
+            if not sure:
+                marked = [entry for entry in row if decimal in entry]
+                sure = any(not THOUSANDS.fullmatch(entry) for entry in marked)
+                doubtful = doubtful or marked[:1]
             places.append(words.setdefault(word, len(words)))
             lines.append(line)
         if not lines:
             raise ValueError(f"path: expected lines of numbers, {self.path} has names alone")
-        if not sure:
+        if doubtful and not sure:
             raise ValueError(
-                f"decimal: {self.path} has numbers such as 1,234, which may be 1.234 or 1234; "
-                'pass decimal=",", or leave thousands separators out of the file'
+                f"decimal: all numbers of {self.path} with a mark are like {doubtful[0]}: is it a "
+                f"decimal mark, or does it part thousands? Pass decimal={decimal!r}, or leave "
+                "thousands separators out of the file"
             )
         x = np.frombuffer(cells).reshape(len(lines), len(columns))
         if x.max() >= 2**53 or x.min() <= -(2**53):
             self.check_reach(columns, at, x, decimal)
         return Table(columns, x, list(words), np.frombuffer(places, np.int64), lines, decimal)
 
-    def check_names(self, names):
-        """Each column has a name, no two have the same, and the target is among them."""
-        if not names:
-            raise ValueError(f"path: expected names of columns and numbers, {self.path} is empty")
-        if self.target not in names:
-            word = SEPARATORS.get(self.separator, repr(self.separator))
+    def check_length(self, line, row, expected):
+        """As many entries as names."""
+        if len(row) != expected:
+            more = self.separator == "," and len(row) > expected
+            hint = "; does a comma stand inside a number or a word? Put it in quotes"
             raise ValueError(
-                f"target: {self.path} has no column {self.target!r}; "
-                f"cut at each {word}, it has {_listed(names)}{_hint(names)}"
+                f"path: expected {expected} entries in each line, "
+                f"line {line} of {self.path} has {len(row)}{hint if more else ''}"
             )
-        if "" in names:
-            raise ValueError(
-                f"path: expected a name for each column, column {names.index('') + 1} of "
-                f"{self.path} has none (pandas leaves its index out by index=False)"
-            )
-        if len(set(names)) < len(names):
-            raise ValueError(
-                f"path: expected different names of columns, {self.path} has {_listed(names)}"
-            )
-        if len(names) < 2:
-            raise ValueError(f"path: expected columns beside {self.target!r}, {self.path} has none")
 
-    def refusal(self, columns, at, line, row, decimal):
+    def refusal(self, columns, at, line, row, decimal, comma):
         """The error for the first entry of this row that is no number."""
-        for k, entry in enumerate(row):
-            why = trouble(entry, decimal)
-            if why in (WORD, TRUTH):
-                return self.word_refused(columns[k], k + (k >= at), line, entry, why, decimal)
-            if why:
-                break
-        return self.not_a_number(columns[k], line, entry, why)
+        points = [entry for entry in row if is_number(entry) and "." in entry]
+        if points and comma:
+            return ValueError(f"decimal: expected one mark in all of {self.path}, {comma}, "
+                              f"line {line} has {points[0]!r}")
+        k, why = next((k, why) for k, why in enumerate(trouble(e, decimal) for e in row) if why)
+        if why in (WORD, TRUTH):
+            return self.word_refused(columns[k], k + (k >= at), line, row[k], why, decimal)
+        return self.not_a_number(columns[k], line, row[k], why)
 
     def not_a_number(self, column, line, entry, why):
         """The error for one entry."""
@@ -193,7 +171,7 @@ class _Reading:
             return self.not_a_number(column, line, entry, why)
         return ValueError(
             f"path: expected numbers, the column {column!r} of {self.path} holds words from line "
-            f"{line} on: {_listed(list(dict.fromkeys(words)), 4)}. Encode it one-hot, as a column "
+            f"{line} on: {listed(list(dict.fromkeys(words)), 4)}. Encode it one-hot, as a column "
             "of 0 and 1 for each word (pandas.get_dummies makes them), or leave it out"
         )
 
@@ -210,20 +188,17 @@ class _Reading:
                         raise self.not_a_number(column, line, entry, why)
 
 
-def _shows_a_decimal_comma(row):
-    """Whether a comma in this row can be nothing but a decimal one: 0,123 and 1,5, not 1,234."""
-    return any("," in entry and not THOUSANDS.fullmatch(entry) for entry in row)
+# Of such letters float() makes numbers of our grammar and nothing else.
+_LETTERS = {".": re.compile(r"[0-9eE+\-.]*"), ",": re.compile(r"[0-9eE+\-,]*")}
 
 
-def _hint(names):
-    """What may be wrong with names of columns that lack the target."""
-    if names[0].startswith(("#", "sep=")):
-        return "; the first line must be the names of the columns"
-    if all(is_number(name) for name in names):
-        return "; its first line holds numbers: are the names missing?"
-    if len(names) == 1:
-        return "; another separator than comma, semicolon, tab or bar is passed as separator="
-    return ""
+def _numbers(row, decimal):
+    """The entries as floats; ValueError, without words, where one is no number."""
+    if not _LETTERS[decimal].fullmatch("".join(row)):
+        raise ValueError
+    if decimal == ",":
+        row = [entry.replace(",", ".") for entry in row]
+    return [float(entry) for entry in row]
 
 
 def _separator(path, target, encoding):
@@ -240,9 +215,3 @@ def _separator(path, target, encoding):
         if target in names[separator] and len(names[separator]) > 1:
             return separator
     return max(names, key=lambda separator: len(names[separator]))
-
-
-def _listed(names, most=12):
-    """The names with commas between them, cut after `most`."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

@@ -92,7 +92,7 @@ def test_what_is_passed(csv):
 
 def test_a_comma_that_may_be_one_or_the_other(csv):
     path = csv("height;kind\n" + rows(lambda k: f"1,{200 + k};a{k % 2}"))
-    with pytest.raises(ValueError, match="decimal: .* which may be 1.234 or 1234"):
+    with pytest.raises(ValueError, match="decimal: .* like 1,200: .* Pass decimal=','"):
         from_csv(path, "kind")
     x, _ = numbers(from_csv(path, "kind", decimal=","))
     np.testing.assert_allclose(x[:, 0], 1.2 + np.arange(20) / 1000, rtol=1e-6)
@@ -100,6 +100,24 @@ def test_a_comma_that_may_be_one_or_the_other(csv):
         from_csv(path, "kind", decimal=".")
     x, _ = numbers(from_csv(csv("h;kind\n" + rows(lambda k: f"0,{200 + k};a{k % 2}")), "kind"))
     np.testing.assert_allclose(x[:, 0], 0.2 + np.arange(20) / 1000, rtol=1e-6)
+
+
+def test_a_point_that_may_part_thousands(csv):
+    """Where commas do not part the entries, they may be decimal, and 1.200 then is 1200."""
+    text = "height;kind\n" + rows(lambda k: f"{'' if k else '-'}1.{200 + k};a{k % 2}")
+    with pytest.raises(ValueError, match="decimal: .* like -1.200: .* Pass decimal='.'"):
+        from_csv(csv(text), "kind")
+    for sure in (from_csv(csv(text), "kind", decimal="."), from_csv(csv(text + "1.5;a0\n"), "kind"),
+                 from_csv(csv(text.replace(";", ",")), "kind")):
+        x, _ = numbers(sure)
+        np.testing.assert_allclose(x[0], -1.2)
+    with pytest.raises(ValueError, match="decimal: .* has '1,5', line 2 has '-1.200'"):
+        from_csv(csv(text + "1,5;a0\n"), "kind")
+
+
+def test_an_entry_is_shown_as_it_is_written(csv):
+    with pytest.raises(ValueError, match="line 3 .* has '1,2,3'"):
+        from_csv(csv("h;kind\n1,2;a\n1,2,3;a\n"), "kind", decimal=",")
 
 
 def test_quoted_lines_and_the_number_of_a_line(csv):
