@@ -12,6 +12,7 @@ import numpy as np
 
 from .backend import one_blas_thread
 from .checking import generator, whole
+from .derivatives import coupling
 from .objective import Objective, draws_of, ratio
 
 
@@ -44,11 +45,15 @@ def two_batch(program, B_small, B_big, pairs, rng, **inputs):
         ||g||^2   ~ (B_big |G_big|^2 - B_small |G_small|^2) / (B_big - B_small)
         tr(Sigma) ~ (|G_small|^2 - |G_big|^2) / (1/B_small - 1/B_big)
 
+    Refused where a batch's gradient is no mean of its examples' own, as with batch normalisation.
     B_big is a multiple of B_small: G_big is the mean of B_big/B_small small batches, drawn independently with replacement, and
     |G_small|^2 the mean of their squared norms.
     """
     B_small, B_big, pairs = whole("B_small", B_small), whole("B_big", B_big), whole("pairs", pairs, 2)
     f, workers = Objective(program, inputs), B_big // B_small
+    mixed = coupling(f.program.graph)
+    if mixed:
+        raise ValueError(f"program: {mixed}, so a batch's gradient is no mean of its examples' gradients, and they have no noise scale")
     if workers < 2 or B_big % B_small:
         raise ValueError(f"B_big: expected 2, 3, ... times B_small = {B_small}; got {B_big}")
     sq_norms, traces = np.empty(pairs), np.empty(pairs)

@@ -59,7 +59,7 @@ class Setting:
     data, rule, schedule: a name, or (name, {keyword: value}), of DATA, RULES (None: SGD), SCHEDULES (None: a constant lr).
     epochs, steps: a run ends after so many passes and so many steps, whichever comes later.
     target: what `measure` is to fall to, None for nothing; then a run ends. measure: "loss", the mean over the training
-        set, or "test_error". looks: how often both are measured in a run, at most; spacing: "log" over the steps, or "even".
+        set, or "test_error"; each set is taken as one batch, which matters where examples are coupled. looks: how often both are measured in a run, at most; spacing: "log" over the steps, or "even".
     """
 
     equations: str

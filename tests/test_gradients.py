@@ -386,8 +386,11 @@ def test_bad_programs_and_inputs():
                         (dict(x=np.where(np.arange(5) == 2, np.nan, x), target=target), "x: expected finite")):
         with pytest.raises(ValueError, match=says):
             full_gradient(net, **given)
-    with pytest.raises(ValueError, match="mixes the examples"):
-        full_gradient(compiled(BATCH_NORM, drawn(mb.equations(BATCH_NORM).with_index("b"), {**SIZES, "b": 7}, 0)[0], 7, SIZES), **inputs)
+    coupled = compiled(BATCH_NORM, drawn(mb.equations(BATCH_NORM).with_index("b"), {**SIZES, "b": 7}, 0)[0], 7, SIZES)
+    for call in (lambda: full_gradient(coupled, **inputs), lambda: coordinate(coupled, "W0", (0, 0), **inputs),
+                 lambda: two_batch(coupled, 1, 2, 3, rng(), **inputs), lambda: hessian_noise(coupled, rng(), 3, **inputs)):
+        with pytest.raises(ValueError, match="mixes the examples"):
+            call()
     replicas = mb.equations(USUAL).with_index("b").with_index("r", parameters=True).compile(r=2, b=3, **SIZES)
     for program in (replicas, mb.equations(USUAL).compile(**SIZES)):
         with pytest.raises(ValueError, match="program: expected one network"):
