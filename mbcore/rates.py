@@ -19,7 +19,7 @@ from .tried import STARTS
 
 RATES = 4.0 ** np.arange(-12, 7)    # that may be tried from the first start; the best is refined by a factor of 2
 FIRST = 11                          # 1/4
-RISE = 3.0                          # times the loss at the start: a rate that throws it up so far has failed
+RISE = 10.0                         # times the loss at the start: a rate that throws it up so far has failed
 STUCK = 0.25                        # of the best start's fall: less is hardly any
 CLEAR = 2.0                         # times a rate has to work too, from every start, for it to be recommended
 AWAY = 0.8                          # of the best rate's fall: the largest rate that reaches so much is near the best
@@ -75,7 +75,7 @@ class Trials:
     def failed(self, above):
         """(the smallest rate above this one that failed from some start, the batch), or None."""
         rates = sorted({lr for _, lr in self.loss if lr > above})
-        return next(((lr, self.B) for lr in rates if self._has_failed(lr)), None)
+        return next(((float(lr), self.B) for lr in rates if self._has_failed(lr)), None)
 
     def _has_failed(self, lr):
         """As `fails`, by the starts that were tried."""
