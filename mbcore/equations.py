@@ -18,7 +18,26 @@ def equations(text):
     """The model for one example, in the slides' notation; NotationError with place and reason for anything else.
 
     One statement a line: name[indices] = expression. A name on a left side is computed; otherwise a capital makes a
-    parameter and a small letter an input. In a product, an index that stands twice and that the left side lacks is summed.
+    parameter and a small letter an input. L is the loss, one number for each example.
+
+    In a product, an index that stands twice and that the left side lacks is summed. Brackets and function arguments
+    are scopes, so that each line means what it means on paper:
+
+        h[j] = tanh(W[j,i]*x[i]) * sigmoid(V[j,i]*x[i])     each function sums its own i
+        L = (W[i]*x[i]) * (V[i]*x[i])                       two sums, multiplied
+        L = W[i]*x[i] * V[i]*x[i]                           one sum of four factors
+        L = x[i]*u[i] / sqrt(x[i]*x[i])                     a sum, divided by the root of another
+        L = W[i] * (V[i]*x[i] + u[i])                       one sum: u[i] needs i in the bracket, so i is free there
+        h[i] = V[i] * tanh(W[i]*x[i])                       no sum: the left side has i
+        L = sum(V[i] * tanh(W[i]*x[i]), over=i)             one sum, over all of it
+        L = V[i] * tanh(W[i]*x[i])                          refused: i is summed inside tanh and stands once outside
+
+    An index is free, and never summed by itself, where the left side, an over= around it or another term of the same
+    sum bears it alone; this holds inside the brackets and functions of that place too, so that a bracket around a
+    term of a sum changes nothing. Any other index is summed in the innermost scope in whose product it stands twice;
+    what the product around still bears of it is summed there if it is two or more, and refused if it is one. A loss is
+    a scope that sums its class index (squared_error: all indices of its arguments) where they are not free; softmax
+    keeps its index. A minus and a division make no scope; a power's base and a divisor in brackets do.
     """
     return Equations(parse(text))
 

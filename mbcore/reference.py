@@ -15,16 +15,25 @@ from .loops import size_of
 from .notation import Call, Number, Power, Product, Ref, Sum
 
 
-
 def _softplus(x):
-    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+    return max(x, 0.0) + np.log1p(np.exp(-abs(x)))
 
 
-FUNCTIONS = {"sigmoid": lambda x: math.exp(-_softplus(-x)), "tanh": math.tanh, "exp": math.exp, "log": math.log,
-             "sqrt": math.sqrt, "relu": lambda x: max(x, 0.0), "step": lambda x: float(x > 0),
-             "log_sigmoid": lambda x: -_softplus(-x), "softplus": _softplus}
+# NumPy's, on one number at a time: what overflows is inf and what is no number is nan, as in the kernels.
+FUNCTIONS = {
+    "sigmoid": lambda x: np.exp(-_softplus(-x)),
+    "tanh": np.tanh,
+    "exp": np.exp,
+    "log": np.log,
+    "sqrt": np.sqrt,
+    "relu": lambda x: max(x, 0.0),
+    "step": lambda x: float(x > 0),
+    "log_sigmoid": lambda x: -_softplus(-x),
+    "softplus": _softplus,
+}
 
 
+@np.errstate(all="ignore")
 def run(loops, arrays, sizes, shapes):
     """Run Loops over float64 arrays. arrays: name -> array; sizes: index -> int; shapes: name -> indices.
 
@@ -39,15 +48,17 @@ def run(loops, arrays, sizes, shapes):
             arrays[loop.target.name] = np.zeros([sizes[i] for i in indices])
         for at in product(*(range(sizes[i]) for i in loop.over)):
             place = dict(zip(loop.over, at))
-            arrays[loop.target.name][_where(loop.target, place, arrays)] += loop.sign * value(loop.expression, place, arrays, numbers)
+            number = value(loop.expression, place, arrays, numbers)
+            arrays[loop.target.name][_where(loop.target, place, arrays)] += loop.sign * number
     return arrays
 
 
 def value(e, place, arrays, numbers):
     """One number: the expression e where the indices have the values in place."""
     match e:
-        case Number(): return e.value
-        case Ref(): return numbers[e.name] if e.name in numbers and not e.indices else float(arrays[e.name][_where(e, place, arrays)])
+        case Number(): return np.float64(e.value)
+        case Ref() if e.name in numbers and not e.indices: return np.float64(numbers[e.name])
+        case Ref(): return np.float64(arrays[e.name][_where(e, place, arrays)])
         case Sum(): return sum(sign * value(t, place, arrays, numbers) for sign, t in e.terms)
         case Product(): return math.prod(value(f, place, arrays, numbers) for f in e.factors)
         case Power(): return value(e.base, place, arrays, numbers) ** e.exponent

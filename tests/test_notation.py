@@ -19,7 +19,8 @@ from mbcore.notation import parse
 EXPRESSIONS = ["a - (b - c)", "-a", "-(a + b)", "-a**2", "(-a)**2", "a / b / c", "a / (b / c)", "a / (b * c)", "(a + b) * c",
                "a * (b + c) - d", "a**-1", "(a**2)**3", "(a / b)**2", "2 * a**0.5", "a - -b", "- - a", "1 / (1 + exp(-a))",
                "a**-1 / b",
-               "a / b**2", "a * -b", "(a - b)**-2", "1e-7 * a"]
+               "a / b**2", "a * -b", "-a * b", "-(a * b)", "-(a * b) * c", "(a * b) * c", "a * (b * c)", "- -a * b",
+               "a - (-b * c)", "(a * b) / (c * d)", "a**0.3333333333333333", "(-a)**3 * -b", "-(-a / b)", "a / -b * c", "2**0.5 * (1/3) * a", "(a - b)**-2", "1e-7 * a"]
 VALUES = dict(a=1.7, b=0.6, c=2.3, d=0.9)
 
 
@@ -144,6 +145,32 @@ def test_column_counts_from_the_start_of_the_line():
 def test_no_equation_at_all(text):
     with pytest.raises(mb.NotationError, match="there is no equation here"):
         mb.equations(text)
+
+
+CHARACTERS = {                      # what is pasted from slides and texts -> what to type
+    "\u00a0\u2009\u202f\u3000\u2028": "it looks like a space; type an ordinary space",
+    "\u200b\u200d\u2060\ufeff\u00ad\u200e": "it cannot be seen; delete it",
+    "\u2212\u2010\u2011\u2013\u2014": "type -",
+    "\u00b7\u22c5\u00d7\u2217\u2219": r"a product is written \*",
+    "\u00f7\u2215\u2044": "a quotient is written /",
+    "\u2018\u2019\u201c\u201d": "no quotation marks here; delete it",
+    "\u03c3": "sigma is written sigmoid",
+    "\u2211\u03a3": r"sum\(..., over=i\)",
+    "\u03b1": "plain letters: alpha", "\u03b7": "plain letters: eta", "\u0394": "plain letters: delta",
+    "\u00b2\u00b3\u207b": r"a power is written \*\*",
+    "\u2080\u2081\u2099\u1d62": "behind the name, as in W0, or as an index",
+    "\uff37": "type W", "\uff1d": "type =", "\uff08": r"type \(", "\U0001d421": "type h",
+    "\u0430\u0435\u043e": "only looks like one",
+    "\u221a": r"a root is written sqrt\(...\)", "\u2190\u2254": "type =", "\u2032": "no prime", "\t": "type spaces",
+}
+
+
+@pytest.mark.parametrize("character, hint", [(c, hint) for group, hint in CHARACTERS.items() for c in group], ids=ascii)
+def test_characters_that_are_pasted_are_named_with_what_to_type(character, hint):
+    with pytest.raises(mb.NotationError, match=r"\) is not part of the notation; .*" + hint) as caught:
+        mb.equations(f"h = x\ns = W {character} h")
+    assert caught.value.line == 2 and caught.value.column == 7 and f"{character!a} (" in str(caught.value)
+    assert str(mb.equations(f"h = x  # {character} in a comment is nobody's concern")) == "h = x"
 
 
 @pytest.mark.parametrize("text", [None, 3, b"h = x", ["h = x"]])
