@@ -22,6 +22,7 @@ import numpy as np
 
 from .arrays import examples
 from .checking import WrongKind, shown
+from .examples import DataSet
 from .labels import check_axes, labelled, of_words
 from .preparing import Origin, check_features, prepared
 from .tables import table
@@ -43,7 +44,13 @@ MNIST_LICENCE = (
 )
 
 
-def dataset(x, y=None, test=0.2, standardise=False, seed=0):
+def dataset(
+    x: object,
+    y: object = None,
+    test: float | tuple = 0.2,
+    standardise: bool = False,
+    seed: int = 0,
+) -> DataSet:
     """Data in memory as a DataSet: x[n,...] numbers, y[n] classes, whole numbers or words.
 
     x and y: arrays of NumPy or CuPy, lists, tensors of PyTorch, a DataFrame of pandas. Also
@@ -72,8 +79,16 @@ def dataset(x, y=None, test=0.2, standardise=False, seed=0):
     return prepared(origin, x, labels, test, seed, standardise)
 
 
-def from_csv(path, target, test=0.2, standardise=False, seed=0, separator=None, decimal=None,
-             encoding="utf-8"):
+def from_csv(
+    path: str | os.PathLike,
+    target: str,
+    test: float = 0.2,
+    standardise: bool = False,
+    seed: int = 0,
+    separator: str | None = None,
+    decimal: str | None = None,
+    encoding: str = "utf-8",
+) -> DataSet:
     """A CSV file as a DataSet: a line of column names, then lines of numbers and a class.
 
     target: the name of the column with the class, whole numbers or words. test, standardise, seed:
@@ -95,7 +110,12 @@ def from_csv(path, target, test=0.2, standardise=False, seed=0, separator=None, 
     return prepared(origin, [found.x], labels, test, seed, standardise)
 
 
-def from_npz(path, test=0.2, standardise=False, seed=0):
+def from_npz(
+    path: str | os.PathLike,
+    test: float = 0.2,
+    standardise: bool = False,
+    seed: int = 0,
+) -> DataSet:
     """An NPZ file as a DataSet: arrays x[n,...] and target[n], split as by `dataset`.
 
     Or with x_train, target_train, x_test, target_test, split already. Errors are those of
@@ -112,7 +132,7 @@ def from_npz(path, test=0.2, standardise=False, seed=0):
     return prepared(origin, x, _labels(origin, x, targets), test, seed, standardise)
 
 
-def mnist(path):
+def mnist(path: str | os.PathLike) -> DataSet:
     """MNIST, or data in its formats; pixels / 255.
 
     path: an NPZ file (x_train, y_train, x_test, y_test) or a folder of IDX files.
