@@ -119,8 +119,10 @@ class Binder:
             case Reduction():
                 return [self.reduction(node)]
             case Softmax(log=True):
-                work, row = self.scratch(node.out.indices, "work"), self.row(node.out.indices[:-1])
-                return [partial(kernels.log_softmax, self.array(node.arg), work, row, self.array(node.out))]
+                inner = node.out.indices[:-1]
+                P, top = (self.scratch(node.out.indices, slot) for slot in ("work", "top"))
+                rows = [self.scratch(inner, slot) for slot in ("row", "rest")]
+                return [partial(kernels.log_softmax, self.array(node.arg), P, self.array(node.out), top, *rows)]
             case Softmax():
                 return [partial(kernels.softmax, self.array(node.arg), self.array(node.out), self.row(node.out.indices[:-1]))]
             case Loss():
@@ -130,7 +132,15 @@ class Binder:
         arg = self.rows(self.array(node.arg), node.over)
         work = self.rows(self.scratch(node.arg.indices, "work"), node.over)
         out, row = self.array(node.out).reshape(-1), self.row(node.out.indices).reshape(-1)
-        return partial(kernels.REDUCTIONS[node.function][0], arg, out, work, row, node.number.times(self.sizes))
+        number = node.number.times(self.sizes)
+        if node.function == "norm":
+            return partial(kernels.norm, arg, out, work, row, number)
+        top = self.rows(self.scratch(node.arg.indices, "top"), node.over)
+        return partial(kernels.logsumexp, arg, out, work, top, row, self.rest(node), number)
+
+    def rest(self, node):
+        """What a row of exponentials adds up to besides its largest, one number for each row."""
+        return self.scratch(node.out.indices, "rest").reshape(-1)
 
     def absent(self, node):
         """Truth values, a row for each example: which classes a target leaves out."""
@@ -146,14 +156,15 @@ class Binder:
             target, places = self.array(node.target).reshape(-1), self.places(node)
             if node.kind == "nll":
                 return [partial(kernels.label_places, target, self.counting(node, self.sizes[node.over[0]]), places), partial(kernels.nll, s, places, out)]
-            return [partial(kernels.cross_entropy, s, target, self.counting(node), out, self.kept(node, "P").reshape(s.shape[::-1]), places, row)]
+            return [partial(kernels.cross_entropy, s, target, self.counting(node), out, self.kept(node, "P").reshape(s.shape[::-1]), places, row, self.rest(node))]
         t, work = self.rows(self.array(node.target), node.over), self.rows(self.scratch(node.scores.indices, "work"), node.over)
         if node.kind == "squared_error":
             return [partial(kernels.squared_error, s, t, out, work)]
         logP = self.kept(node, "log P")
         if node.kind == "nll":
             return [partial(kernels.log, s, logP), partial(kernels.soft_nll, logP, t, out, work, self.absent(node))]
-        return [partial(kernels.log_softmax, s, self.kept(node, "P"), row, logP), partial(kernels.soft_nll, logP, t, out, work, self.absent(node))]
+        parts = partial(kernels.log_softmax, s, self.kept(node, "P"), logP, work, row, self.rest(node))
+        return [parts, partial(kernels.soft_nll, logP, t, out, work, self.absent(node))]
 
     def kept(self, node, what):
         """What a loss keeps for its backward: P or log P, a row for each example."""
@@ -212,7 +223,7 @@ class Binder:
             raise ValueError(f"per-example gradients: {node.out} is a {node.function} of parameters alone, which has none")
         arg, y = self.rows(self.array(node.arg), node.over), self.array(node.out).reshape(-1)
         row, number = self.row(node.out.indices).reshape(-1), node.number.times(self.sizes)
-        return partial(kernels.REDUCTIONS[node.function][1], arg, y, g, self.rows(into, node.over), row, number)
+        return partial(kernels.REDUCTIONS_BACKWARD[node.function], arg, y, g, self.rows(into, node.over), row, number)
 
     def loss_rule(self, step, g, into):
         node = step.node

@@ -6,6 +6,8 @@ The losses take matrices: one row for each example (and replica, and position), 
 
 from __future__ import annotations
 
+import math
+
 from numpy import finfo
 
 from .backend import take, xp_of
@@ -194,20 +196,18 @@ def log_softmax_backward(y, g, out, row):
     xp.subtract(g, out, out=out)
 
 
-def logsumexp(s, out, work, row, number):
+def logsumexp(s, out, work, top, row, rest, number):
     """out[b] = log(number sum_y exp(s[b,y])), the largest s of a row taken off first.
 
-    work: as s, row: [b], both written.
+    work and top: as s, row and rest: [b], all written.
     """
-    xp = xp_of(s, out, work, row)
+    xp = xp_of(s, out, work, top, row, rest)
     s.max(axis=-1, out=row)
     xp.subtract(s, row[:, None], out=work)
-    xp.exp(work, out=work)
-    work.sum(axis=-1, out=out)
-    if number != 1:
-        out *= number
-    xp.log(out, out=out)
-    out += row
+    xp.add(row, math.log(number), out=out)
+    _sum_of_exp(work, work, top, row, rest)
+    xp.log1p(rest, out=rest)
+    out += rest
 
 
 def logsumexp_backward(s, y, g, out, row, number):
@@ -252,7 +252,7 @@ def _smallest(array):
     return float(finfo(array.dtype).smallest_subnormal)
 
 
-REDUCTIONS = {"logsumexp": (logsumexp, logsumexp_backward), "norm": (norm, norm_backward)}
+REDUCTIONS_BACKWARD = {"logsumexp": logsumexp_backward, "norm": norm_backward}
 
 
 def label_places(target, first, out):
@@ -278,12 +278,15 @@ def nll_backward(P, places, g, out, row):
     out.reshape(-1).put(places, row)
 
 
-def cross_entropy(s, target, counting, out, D, places, row):
-    """out[b] = log sum_y exp(s[b,y]) - s[b,target[b]]. Kept for the backward: D[y,b] = softmax_y(s[b,y]) - [y = target[b]].
+def cross_entropy(s, target, counting, out, D, places, row, rest):
+    """out[b] = log sum_y exp(s[b,y]) - s[b,target[b]]; D[y,b] = softmax_y(s[b,y]) - [y = target[b]] is kept.
 
-    D has the classes first, since NumPy is slow where the last axis is short. counting[b] = b; places and row: [b], written.
+    D has the classes first, since NumPy is slow where the last axis is short. counting[b] = b; places,
+    row and rest: [b], written. With d = s - max s, e = exp(d) and R the sum of e over the other classes
+    the loss is log(1 + (R + e[target] - 1)) - d[target], and D is -R / (R + e[target]) at the target: so
+    the small loss and gradient of an example that the model is sure of keep their digits.
     """
-    xp = xp_of(s, target, counting, out, D, places, row)
+    xp = xp_of(s, target, counting, out, D, places, row, rest)
     flat = D.reshape(-1)
     xp.multiply(target, len(row), out=places)
     places += counting                              # where D[target[b],b] stands
@@ -292,13 +295,17 @@ def cross_entropy(s, target, counting, out, D, places, row):
     D -= row
     take(flat, places, out)
     xp.exp(D, out=D)
-    D.sum(axis=0, out=row)
-    D /= row
-    xp.log(row, out=row)
-    xp.subtract(row, out, out=out)
-    take(flat, places, row)
-    row -= 1
+    xp.expm1(out, out=rest)                         # e[target] - 1
+    row.fill(0)
     flat.put(places, row)
+    D.sum(axis=0, out=row)                          # R
+    rest += row
+    xp.negative(row, out=row)
+    flat.put(places, row)
+    xp.add(rest, 1, out=row)
+    D /= row
+    xp.log1p(rest, out=rest)
+    xp.subtract(rest, out, out=out)
 
 
 def cross_entropy_backward(D, g, out):
@@ -306,17 +313,35 @@ def cross_entropy_backward(D, g, out):
     xp_of(D, g, out).multiply(D.T, g[:, None], out=out)
 
 
-def log_softmax(s, P, row, out):
-    """out[..,y] = s[..,y] - log sum_y exp(s[..,y]). Written too: P, the softmax of s; row: [..]."""
-    xp = xp_of(s, P, row, out)
-    column = row[..., None]
+def log_softmax(s, P, out, top, row, rest):
+    """out[..,y] = s[..,y] - log sum_y exp(s[..,y]). Written too: P, the softmax of s.
+
+    top: as s, row and rest: [..], written.
+    """
+    xp = xp_of(s, P, out, top, row, rest)
     s.max(axis=-1, out=row)
-    xp.subtract(s, column, out=out)
-    xp.exp(out, out=P)
-    P.sum(axis=-1, out=row)
-    P /= column
-    xp.log(row, out=row)
-    out -= column
+    xp.subtract(s, row[..., None], out=out)
+    _sum_of_exp(out, P, top, row, rest)
+    P += top
+    xp.add(rest, 1, out=row)
+    P /= row[..., None]
+    xp.log1p(rest, out=rest)
+    out -= rest[..., None]
+
+
+def _sum_of_exp(d, e, top, row, rest):
+    """rest[..] = sum_y exp(d[..,y]) - 1, where the largest d of a row is 0: small sums keep their digits.
+
+    Written: top[..,y] = [d[..,y] = 0], e = exp(d) - top, row[..]. e may be d.
+    """
+    xp = xp_of(d, e, top, row, rest)
+    xp.equal(d, 0, out=top)
+    xp.exp(d, out=e)
+    e -= top
+    top.sum(axis=-1, out=rest)
+    rest -= 1
+    e.sum(axis=-1, out=row)
+    rest += row
 
 
 def soft_nll(logP, t, out, work, absent):
