@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from math import isfinite
-from numbers import Real
-
 import numpy as np
 
 from .backend import device_of
@@ -168,16 +165,3 @@ def sizes_of(arrays, graph, sizes):
                 said = f"{first} has {sizes[i]}" if i == b else f"the program was compiled for {i}={sizes[i]}"
                 raise ValueError(f"{name}: expected {i}={sizes[i]}, as {said}, got {n} (shape {array.shape})")
     return sizes
-
-
-def checked_lr(lr, replicas):
-    """A finite number, or an array of the shape `replicas`."""
-    if type(lr) is float and isfinite(lr):
-        return lr
-    try:
-        array = np.asarray(lr, dtype=float) if isinstance(lr, (Real, list, tuple, np.ndarray)) and not isinstance(lr, bool) else None
-    except (TypeError, ValueError):
-        array = None
-    if array is None or array.shape not in ((), replicas) or not np.isfinite(array).all():
-        raise ValueError(f"lr: expected a finite number{f' or an array of shape {replicas}' if replicas else ''}, got {lr!r}")
-    return array if array.ndim else float(array)
