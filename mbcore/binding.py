@@ -37,28 +37,33 @@ class Memory:
         dtype = np.dtype(dtype or self.dtype)
         if name not in self.flat:
             count = prod(self.sizes[i] for i in indices)
-            self._ask_for(name, count * dtype.itemsize)
+            total = self._total_with(name, count * dtype.itemsize)
             self.flat[name] = np.empty(0, dtype) if self.dry else self.xp.zeros(count, dtype)
+            self.nbytes = total
         shape = tuple(sizes[i] for i in indices)
         if self.dry:            # right shape and strides over no memory: enough to bind calls that are never made
             strides = [prod(shape[k + 1:]) * dtype.itemsize for k in range(len(shape))]
             return np.lib.stride_tricks.as_strided(np.empty(1, dtype), shape, strides)
         return self.flat[name][:prod(shape)].reshape(shape)
 
-    def _ask_for(self, name, more):
-        """Count these bytes; MemoryError where they are more than may be held."""
+    def _total_with(self, name, more):
+        """The bytes with these ones; MemoryError where they are more than may be held."""
         total = self.nbytes + more
         if total > LARGEST:
             raise MemoryError(f"{name}: an array of {more:,} bytes is more than a computer can address")
         if total > UNASKED and not self.dry and total > self.free():
             raise MemoryError(f"{name}: the arrays would need {total:,} bytes with this one, and {self.free():,} are free")
-        self.nbytes = total
+        return total
+
+    def owns(self, array):
+        """Whether the array is a view of a buffer."""
+        return id(_owner(array)) in map(id, self.flat.values())
 
     def check(self, calls):
         """RuntimeError where a call (a functools.partial) reads or writes an array that is no view of a buffer."""
         if self.dry:
             return
-        owners = {id(_owner(flat)) for flat in self.flat.values()}
+        owners = set(map(id, self.flat.values()))
         for call in calls:
             bound = getattr(call.func, "__self__", None)        # the array of a method such as array.sum
             for array in (bound, *call.args, *call.keywords.values()):
@@ -176,9 +181,8 @@ class Binder:
     def counting(self, node, step=1):
         """0, step, 2 step, ..., one for each row."""
         name = f"{node.out.name}.counting"
-        new = name not in self.memory.flat
         view = self.memory.view(name, node.out.indices, self.sizes, np.int64)
-        if new and not self.memory.dry:
+        if not self.memory.dry:
             flat = self.memory.flat[name]
             flat[...] = self.xp.arange(len(flat)) * step
         return view.reshape(-1)
@@ -197,19 +201,28 @@ class Binder:
     def pull(self, step, accumulate):
         target, number = self.array(step.target), Term(1.0, (), step.powers).times(self.sizes)
         into = self.scratch(step.target.indices, "pull") if accumulate else target
-        calls = [self.rule(step, into)]
+        g, alone = self.array(step.source), isinstance(step.node, (Loss, Reduction)) and step.source.indices != step.node.out.indices
+        calls = self.spread(step, into) if alone else [self.rule(step, g, into)]
         if number != 1:
             calls.append(partial(self.xp.multiply, into, number, out=into))
         if accumulate:
             calls.append(partial(self.xp.add, target, into, out=target))
         return calls
 
-    def rule(self, step, into):
-        node, g, frame = step.node, self.array(step.source), step.source.indices
+    def spread(self, step, into):
+        """The calls for a loss or a sum of parameters alone where each example has a gradient g[b]: its own one, times g[b]."""
+        node, target = step.node, step.target.indices
+        letters = tuple(i for i in target if i != self.graph.batch)
+        own, ones = self.scratch(letters, "own"), self.filled(Term(1.0, ()), node.out.indices)
+        factors = aligned(Operand(own, letters), target), aligned(self.operand(step.source), target)
+        return [self.rule(step, ones, own), partial(self.xp.multiply, *factors, out=into)]
+
+    def rule(self, step, g, into):
+        node, frame = step.node, step.source.indices
         if isinstance(node, Loss):
             return self.loss_rule(step, g.reshape(-1), self.rows(into, node.over))
         if isinstance(node, Reduction):
-            return self.reduction_rule(step, into)
+            return self.reduction_rule(step, g.reshape(-1), into)
         y = aligned(self.operand(node.out), frame)          # a gradient per example has a b that the value may lack
         if isinstance(node, Softmax):
             rule = kernels.log_softmax_backward if node.log else kernels.softmax_backward
@@ -217,18 +230,14 @@ class Binder:
         x, into = aligned(self.operand(node.arg), frame), aligned(Operand(into, step.target.indices), frame)
         return partial(kernels.MAPS[node.function][1], x, y, g, into, *_exponent(node))
 
-    def reduction_rule(self, step, into):
-        node, g = step.node, self.array(step.source).reshape(-1)
-        if step.source.indices != node.out.indices:
-            raise ValueError(f"per-example gradients: {node.out} is a {node.function} of parameters alone, which has none")
+    def reduction_rule(self, step, g, into):
+        node = step.node
         arg, y = self.rows(self.array(node.arg), node.over), self.array(node.out).reshape(-1)
         row, number = self.row(node.out.indices).reshape(-1), node.number.times(self.sizes)
         return partial(kernels.REDUCTIONS_BACKWARD[node.function], arg, y, g, self.rows(into, node.over), row, number)
 
     def loss_rule(self, step, g, into):
         node = step.node
-        if step.source.indices != node.out.indices:
-            raise ValueError(f"per-example gradients: {node.out} is a loss of parameters alone, which has none")
         s, row = self.rows(self.array(node.scores), node.over), self.row(node.out.indices).reshape(-1)
         if node.labels and node.kind == "nll":
             return partial(kernels.nll_backward, s, self.places(node), g, into, row)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .backend import device_of
-from .checking import WrongKind, host_array, shown, whole
+from .checking import WrongKind, host_array, numbers, shown, whole
 
 MEAN_IN = ("parameters", "loss", "update")
 
@@ -84,6 +84,18 @@ def check_parameters(name, arrays, shapes, dtype):
         if not (abs(a) <= np.finfo(dtype).max).all():
             largest = f"up to {np.finfo(dtype).max:.1e}, which is where {dtype} ends"
             raise ValueError(f"{name}: expected finite real numbers in {key}, {largest}; got {abs(a).max()}")
+
+
+def parameter(name, value, array):
+    """What may be written into a parameter's array: real numbers that fit into its shape and dtype, on its device."""
+    if device_of(value) != device_of(array) and np.ndim(value):
+        raise TypeError(f"params[{name!r}]: the program is on the {device_of(array)}, the array is on the {device_of(value)}; "
+                        "move it by mb.to_cpu or mb.to_gpu")
+    if device_of(value) == "cpu":
+        value = numbers(f"params[{name!r}]", value, dtype=array.dtype)
+    if value.shape not in ((), array.shape):
+        raise ValueError(f"params[{name!r}]: expected shape {array.shape}, got {value.shape}")
+    return value if value.ndim or device_of(value) == "gpu" else value.item()
 
 
 def check_names(inputs, wanted, parameters):

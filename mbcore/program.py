@@ -43,6 +43,26 @@ class Plan:
     fills: list             # calls that come before all others when the batch had another size
 
 
+class Parameters(dict):
+    """name -> array of each parameter. params["W"] = array writes the numbers into the parameter, as params["W"][...] = array
+    does: the calls of the program are bound to the array that is there."""
+
+    def __setitem__(self, name, value):
+        if name not in self:
+            raise ValueError(f"params: expected the name of a parameter ({', '.join(self)}), got {shown(name)}")
+        if value is not self[name]:             # params["W"] -= step has written it already
+            self[name][...] = intake.parameter(name, value, self[name])
+
+    def update(self, *others, **more):
+        for name, value in dict(*others, **more).items():
+            self[name] = value
+
+    def _fixed(self, *_, **__):
+        raise TypeError(f"params: the parameters are those of the equations, {', '.join(self)}; none comes or goes")
+
+    __delitem__ = __ior__ = pop = popitem = clear = setdefault = _fixed
+
+
 class Program:
     """Equations with sizes, ready to run. Made by `Equations.compile`; not thread-safe, as it owns its buffers."""
 
@@ -60,7 +80,7 @@ class Program:
         self._filled = None             # the plan whose fills were made last
         self._aside = None              # another program, once hessian_vector_product has needed one
         try:
-            self.params = {name: self._memory.view(name, i, self.sizes) for name, i in graph.roles.parameters.items()}
+            self.params = Parameters((name, self._memory.view(name, i, self.sizes)) for name, i in graph.roles.parameters.items())
             self._plan = self._plan_for(self.sizes)
         except MemoryError:
             if not _dry:
@@ -97,6 +117,11 @@ class Program:
         counted, once gradients of single examples or a Hessian were asked for. Python's own objects are not counted: about
         30 kB for each of the last 8 batch sizes."""
         return self._memory.nbytes + (self._aside.nbytes if self._aside else 0)
+
+    def __reduce__(self):
+        """What the modules copy and pickle make is a program with parameters of its own, before its first forward."""
+        made = self.graph, self.sizes, self.device, str(self.dtype), self.mean_in
+        return _remade, (made, {name: to_cpu(p) for name, p in self.params.items()})
 
     def __repr__(self):
         sizes = ", ".join(f"{i}={n}" for i, n in self.sizes.items())
@@ -315,6 +340,9 @@ class Program:
         labels = self.graph.labels
         arrays = {name: intake.checked_input(name, array, self.xp, self.device, labels.get(name), self.sizes, self.dtype)
                   for name, array in inputs.items()}
+        for name, array in arrays.items():
+            if array.base is not None and self._memory.owns(array):
+                arrays[name] = array.copy()     # a value of the program, which the copies below may overwrite
         plan = self._plan_for(intake.sizes_of(arrays, self.graph, self.sizes))
         self._state = "new"                     # the values that were computed belong to the inputs before
         if self._filled is not plan:
@@ -370,6 +398,13 @@ class Program:
             moves = [partial(self.xp.subtract, self.params[name], g, out=self.params[name]) for name, g in learned.items()]
         self._memory.check([*(call for _, call in forward), *whole, *update, *moves, *binder.fills])
         return Plan(sizes, inputs, values, forward, grads, whole, update, learned, moves, binder.fills)
+
+
+def _remade(made, params):
+    """A program with these parameters; see `Program.__reduce__`."""
+    program = Program(*made)
+    program._set(params)
+    return program
 
 
 def _outer(name, steps, graph):

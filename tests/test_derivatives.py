@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from models import BATCH_NORM, SLIDES, USUAL, Interpreter, compiled, drawn, jax
+from models import BATCH_NORM, SLIDES, USUAL, Interpreter, compiled, drawn, jax, loaded
 from numpy.testing import assert_allclose
 
 import mbcore as mb
@@ -157,3 +157,27 @@ def test_copies_cost_what_the_index_does_not():
         growth = [counts[after][0][what] - counts[before][0][what] for what in ("nodes", "edges")]
         assert growth[0] == (after - before) * counts[2][1]["nodes"] and growth[1] > growth[0]
         assert counts[after][2] > 1.7 * counts[before][2]
+
+
+@pytest.mark.parametrize("text", [
+    "s[y] = W[y,i] * V[i]\nL = w * squared_error(s[y], D[y])",
+    "s[y] = W[y,i] * V[i]\nL = w * cross_entropy(s[y], t[y])",
+    "s[y] = W[y,i] * V[i]\nJ = squared_error(s[y], D[y])\nL = w * J * J + squared_error(s[y], u[y])",
+    "J = log(sum(exp(W[y,i]), over=(y, i)))\nL = w * J * x",
+    "J = sqrt(sum(W[y,i]**2, over=(y, i)))\nL = w * J",
+])
+def test_single_examples_have_gradients_of_losses_of_parameters_alone(text):
+    """Against the program of one example: its gradient is that example's."""
+    batch = mb.equations(text).with_index("b", shared=("t",) if " t[y]" in text else ())
+    sizes = dict(y=3, i=2)
+    sizes = {i: n for i, n in sizes.items() if any(i in v for v in batch.graph.shapes.values())}
+    params, inputs = drawn(batch, {**sizes, "b": 4}, 0)
+    net, one = (loaded(batch.compile(b=b, dtype="float64", **sizes), params) for b in (4, 1))
+    net.forward(**inputs)
+    each, norms = {name: net.per_example_grads(name) for name in params}, net.per_example_sq_norms()
+    for k in range(4):
+        one.forward(**{name: a if name == "t" else a[k:k + 1] for name, a in inputs.items()})
+        one.backward()
+        for name in params:
+            assert_allclose(each[name][k], one.grads[name], rtol=1e-12, atol=1e-15)
+        assert_allclose(norms[k], sum((one.grads[name] ** 2).sum() for name in params), rtol=1e-12)

@@ -1,6 +1,8 @@
 """Programs: initial values, steps, batches of other sizes, memory, replicas."""
 
+import copy
 import math
+import pickle
 import subprocess
 import sys
 import tracemalloc
@@ -448,3 +450,58 @@ def test_means_over_the_batch_are_right_after_any_other_size():
         assert_allclose(net.forward(x=x), x @ x.mean(axis=0), rtol=1e-13)
         net.backward()
         assert_allclose(net.grads["W"], (x.mean(axis=0) ** 2), rtol=1e-12)
+
+
+# ---------------------------------------------------------------- a program's arrays in other hands
+
+
+def test_an_assignment_writes_the_parameter():
+    net, inputs = net_and_inputs()
+    other, _ = net_and_inputs(seed=3)
+    array, new = net.params["W0"], other.params["W0"]
+    net.params["W0"] = new
+    assert net.params["W0"] is array and array is not new
+    assert_array_equal(array, new)
+    net.params["C0"] = 0
+    net.params["C1"] -= 1.0
+    net.params.update(W1=np.ones_like(net.params["W1"]).tolist())
+    same = loaded(BATCH.compile(dtype="float64", **SIZES), net.params)
+    assert_array_equal(net.forward(**inputs), same.forward(**inputs))
+    assert not net.params["C0"].any() and (net.params["W1"] == 1).all()
+    assert {**net.params}.keys() == dict(net.params).keys() == {"W0", "C0", "W1", "C1"}
+
+
+@pytest.mark.parametrize("act", [
+    lambda p: p.update(W0=np.ones(3)), lambda p: p.__setitem__("W0", [[1.0], [1.0, 2.0]]), lambda p: p.__setitem__("W0", np.nan),
+    lambda p: p.__setitem__("C0", np.full(4, 1j)), lambda p: p.__setitem__("C0", None), lambda p: p.__setitem__("Q", np.ones(4)),
+    lambda p: p.__setitem__(3, 1.0), lambda p: p.pop("C0"), lambda p: p.clear(), lambda p: p.setdefault("Q", 1), lambda p: p.popitem(),
+    lambda p: p.__delitem__("C0"), lambda p: p.__ior__({"C0": 1}), lambda p: p.__setitem__("C0", np.ones((1, 4)))])
+def test_what_is_no_parameter_is_refused(act):
+    net, _ = net_and_inputs()
+    before = {n: p.copy() for n, p in net.params.items()}
+    with pytest.raises((TypeError, ValueError), match="^params"):
+        act(net.params)
+    assert net.params.keys() == before.keys() and all(np.array_equal(p, before[n]) for n, p in net.params.items())
+
+
+@pytest.mark.parametrize("how", [copy.copy, copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_a_copy_of_a_program_learns_by_itself(how):
+    net, inputs = net_and_inputs(mean_in=("loss",))
+    before = {n: p.copy() for n, p in net.params.items()}
+    other = how(net)
+    L = other.step(0.5, **inputs)
+    assert all(np.array_equal(p, before[n]) for n, p in net.params.items())
+    assert_array_equal(net.step(0.5, **inputs), L)
+    assert all(np.array_equal(p, other.params[n]) and not np.array_equal(p, before[n]) for n, p in net.params.items())
+
+
+def test_values_of_the_program_may_be_its_next_inputs():
+    """target is a view of what is overwritten by the new x before target is copied."""
+    net = mb.equations("s[i] = W[i] * x[i]\nL = squared_error(s[i], t[i])").with_index("b").compile(b=2, i=3, dtype="float64")
+    net.params["W"] = 1
+    rng = np.random.default_rng(0)
+    old, new = rng.normal(size=(2, 2, 3))
+    net.forward(x=old, t=old)
+    assert_allclose(net.forward(x=new, t=net.values["x"]), ((new - old) ** 2).sum(axis=1) / 2)
+    net.forward(x=old, t=old)
+    assert_allclose(net.forward(x=new, t=net.values["x"][::-1]), ((new - old[::-1]) ** 2).sum(axis=1) / 2)
