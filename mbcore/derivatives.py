@@ -49,23 +49,13 @@ def coupling(graph, of="L"):
     With batch normalisation: "m[j] mixes the examples of z[b,j]". The one place that knows: whatever needs the examples
     to be independent asks here, and says the same sentence.
     """
-    batch = _same_size_as(graph.batch, graph)
+    b = graph.batch
     for node in graph.needed(of):
         for read in node.reads:
-            lost = batch.intersection(read.indices).difference(node.out.indices)
-            if lost or isinstance(node, Softmax) and node.over in batch:
+            over_b = isinstance(node, Softmax) and node.over == b
+            if b in read.indices and (over_b or b not in node.out.indices):
                 return f"{node.out} mixes the examples of {read}"
     return None
-
-
-def _same_size_as(letter, graph):
-    """This index and every other one that is used in its place: b and c where z[b] is also read as z[c]."""
-    found = {letter} - {None}
-    for _ in graph.same_sizes:                  # at most so many links in a chain
-        for used, own, _ in graph.same_sizes:
-            if used in found or own in found:
-                found |= {used, own}
-    return found
 
 
 def per_example(graph, wanted):

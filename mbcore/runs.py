@@ -35,7 +35,7 @@ def identity(program, sets, rng, given):
     batch = program.graph.batch
     source = rng.bit_generator.seed_seq if program.graph.replicas else None     # replicas are fed by spawns alone
     facts = {
-        "equations": _hashed(repr(program.graph).encode()),
+        "equations": program.graph.text,
         "sizes": {i: n for i, n in program.sizes.items() if i != batch},
         "dtype": str(program.dtype),
         "device": program.device,

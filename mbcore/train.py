@@ -96,6 +96,7 @@ def _run(program, sets, rates, epochs, rng, B, compute, rule, marks, file):
     b, n, total = program.graph.batch, len(sets["train"]["target"]), marks[-1]
     everything, test = (program.resized(**{b: len(part["target"])}) for part in (sets["train"], sets["test"]))
     x, target = sets["train"]["x"], sets["train"]["target"]
+    test_x, test_target = sets["test"]["x"], to_cpu(sets["test"]["target"])
     rows = file.take_up() if file else []
     first, seconds = (rows[-1][0], rows[-1][2]) if rows else (0, 0.0)
     coming = _indices(program, n, B, rng, epochs)
@@ -103,7 +104,8 @@ def _run(program, sets, rates, epochs, rng, B, compute, rule, marks, file):
 
     def look(step):
         loss = to_cpu(everything.forward(x=x, target=target)).mean(axis=-1)
-        rows.append((step, step * epochs / total, seconds, loss, 1 - _right(test, **sets["test"]).mean(axis=-1)))
+        hits = _hits(to_cpu(test.evaluate("s", x=test_x)), test_target)         # the test set as one batch
+        rows.append((step, step * epochs / total, seconds, loss, 1 - hits.mean(axis=-1)))
         if file:
             file.write(rows)
         return so_far(step)
@@ -245,12 +247,8 @@ def _scores(program, x, scores):
     return to_cpu(fits.evaluate(scores, x=x))
 
 
-def _right(program, x, target):
-    """Whether each example's largest s is its target, all examples taken as one batch: [n], or [r,n]."""
-    return _hits(to_cpu(program.evaluate("s", x=x)), to_cpu(target))
-
-
 def _hits(s, labels):
+    """Whether each example's largest score is its label's; never where a score is nan."""
     return (s.argmax(axis=-1) == labels) & ~np.isnan(s).any(axis=-1)
 
 
