@@ -14,6 +14,7 @@ import numpy as np
 from .. import data
 from ..checking import whole
 from ..data import batches
+from ..derivatives import coupling
 from ..equations import equations
 from ..train import accumulated
 from .backpropagation import flat
@@ -102,8 +103,10 @@ def ragged(B=53, compute=5, counts="equal", j=32, seed=0, batch=0, model=MLP):
 def in_parts(net, compute, **inputs):
     """sum over the parts of (examples in the part / all examples) times the gradient of the part on its own: [p].
 
-    `accumulated` gives the same, and refuses coupled examples, for which this is another gradient than that of one pass.
+    `accumulated` gives it, but refuses coupled examples, for which this is another gradient than that of one pass.
     """
+    if not coupling(net.graph):
+        return flat(accumulated(net, compute, **inputs))
     B, total = len(inputs["target"]), 0.0
     for first in range(0, B, compute):
         part = {name: a[first:first + compute] for name, a in inputs.items()}
