@@ -43,6 +43,12 @@ def backward(graph, wanted=None, mean_in=("parameters",)):
     return _steps(graph, wanted, grad, graph.batch if "parameters" in mean_in else None)
 
 
+def learned(graph):
+    """The names of the parameters that L depends on: the others have no gradient."""
+    reached = {step.target.name for step in backward(graph, set(graph.roles.parameters))}
+    return tuple(name for name in graph.roles.parameters if grad(Ref(name, ())).name in reached)
+
+
 def coupling(graph, of="L"):
     """Which value mixes the examples of a batch on the way to `of`, in words; None where each example stands alone.
 

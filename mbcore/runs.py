@@ -20,6 +20,7 @@ import numpy as np
 
 from .backend import at_once, device_of, to_cpu
 from .checking import host_array, shown
+from .derivatives import learned
 from .optim import Kept
 from .writing import in_place
 
@@ -91,7 +92,7 @@ class File:
         self.marks, self.epochs = marks, epochs
         self.first_updates = rule.steps if isinstance(rule, Kept) else 0
         self.found = self._read() if os.path.exists(path) else None
-        if self.found:
+        if self.found is not None:
             self._check()
 
     def write(self, rows):
@@ -217,6 +218,10 @@ class File:
         updates = self.first_updates + int(self.found["steps"][-1])
         if not ended and int(state["steps"]) != updates:
             self._refuse(f"is damaged: rule.steps is {state['steps']}, not {updates}")
+        wanted = [f"{kind}.{name}" for kind in self.rule.kinds for name in learned(self.program.graph)]
+        missing = [f"rule.{key}" for key in wanted if key not in state and updates]
+        if missing:
+            self._refuse(f"is damaged: it lacks {', '.join(missing)}")
         for key, a in state.items():
             p = self.program.params.get(key.partition(".")[2])
             if key != "steps" and (p is None or a.shape != p.shape or a.dtype != p.dtype):

@@ -277,8 +277,7 @@ def _check_program(program):
     _check_scores(program, "s")
     if not program.params:
         raise ValueError("program: expected parameters, got equations that have none, so nothing would be trained")
-    steps = derivatives.backward(graph, set(program.params))
-    if not {step.target.name.removesuffix(".grad") for step in steps} & set(program.params):
+    if not derivatives.learned(graph):
         raise ValueError(f"program: L depends on none of the parameters {', '.join(program.params)}, so nothing would be trained")
     if not program.initialised and not any(bool((p != 0).any()) for p in program.params.values()):
         raise ValueError("program: its parameters were never set and are all 0; call program.init(rng) first")
