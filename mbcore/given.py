@@ -18,8 +18,8 @@ LEAST = 8           # examples
 UNEVEN = 30.0       # times: how much larger than the usual one, or than 1, a feature may be
 LOOKED_AT = 4096    # examples, at most, for the sizes of features
 WAYS_OUT = (
-    "give a DataSet (mbcore.data, mbcore.sources), a pair of arrays (x, target), "
-    "or an object with x_train and target_train"
+    "give a DataSet, as mb.dataset(x, y) makes one of arrays, tensors or a DataFrame, "
+    "or a pair of arrays (x, target)"
 )
 
 
@@ -49,7 +49,7 @@ def read(data: object) -> Given:
             f"data: expected a DataSet with x_train, and target_train with a label for each example; "
             f"{missing} is missing"
         )
-    columns = tuple(map(str, getattr(x, "columns", ())))
+    columns = () if device_of(x) == "gpu" else tuple(map(str, getattr(x, "columns", ())))
     host_x = _numbers(x_name, x)
     host_target = _numbers(target_name, target)
     if host_x.shape[:1] < (LEAST,):

@@ -195,6 +195,20 @@ def test_memory_limits_the_batch(monkeypatch):
         advise(network(), DATA, seconds=0.2)
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_advice_on_a_device(monkeypatch, there):
+    """On the stand-in for CuPy, with data on the host and on the device; the program there stays as it is."""
+    import fake_cupy
+    xp = fake_cupy.module()
+    monkeypatch.setattr("mbcore.backend._cupy", lambda: xp)
+    net = network(device="gpu")
+    before = {name: p.get() for name, p in net.params.items()}
+    a = advise(net, DATA.on("gpu") if there else DATA, seconds=0.5)
+    assert a.batch is not None and a.noise.average > 0
+    for name, p in net.params.items():
+        np.testing.assert_array_equal(p.get(), before[name])
+
+
 # ------------------------------------------------------------------ stages on a network made up for the test
 
 class Made:

@@ -5,8 +5,8 @@ hyperbola of critical_batch, S = S_min (1 + B_crit/B), which has three regimes. 
 C. Shallue et al. 2018, arXiv:1811.03600.
 
 Beside their numbers, PUBLISHED: Shallue's three regimes show, in order, and the hyperbola fits within some per cent. B_crit and B_simple
-agree in their order of magnitude, as McCandlish's do. But theirs has B_simple as the larger one always, 2 to 8 times; ours lie within about
-2 times of one another, and at our hardest target B_crit is the larger. Our task is smaller and easier: the shape, not the number.
+agree in their order of magnitude, as McCandlish's do: theirs has B_simple from 8 times above B_crit (images) to 20 times below it
+(autoencoders); ours lie within about 2 times of one another, and at our hardest target B_crit is the larger. Our task is smaller and easier: the shape, not the number.
 """
 
 from __future__ import annotations
