@@ -1,4 +1,6 @@
-"""What the indices mean: roles of names, where a letter is summed, adding an index, copying instead of indexing."""
+"""What the indices mean: roles of names, where a letter is summed, adding an index, copying instead
+of indexing.
+"""
 
 from __future__ import annotations
 
@@ -36,19 +38,31 @@ class Roles:
 
 
 def roles(statements):
-    """Sort names by role. A name on a left side is computed; otherwise a capital makes a parameter."""
+    """Sort names by role. A name on a left side is computed; otherwise a capital makes a parameter.
+    """
     inputs, parameters, computed = {}, {}, {}
     for s in statements:
         if s.left.name in computed:
-            raise s.error(f"{s.left.name} is computed twice; give the second value a name of its own", s.left)
+            raise s.error(
+                f"{s.left.name} is computed twice; give the second value a name of its own", s.left
+            )
         computed[s.left.name] = s.left.indices
     for s in statements:
         for ref in refs(s.right):
-            role = computed if ref.name in computed else parameters if ref.name[0].isupper() else inputs
+            role = (
+                computed
+                if ref.name in computed
+                else parameters
+                if ref.name[0].isupper()
+                else inputs
+            )
             known = role.setdefault(ref.name, ref.indices)
             if len(known) != len(ref.indices):
-                raise s.error(f"{ref.name} has {len(ref.indices)} indices here and {len(known)} elsewhere: "
-                              f"{Ref(ref.name, known)}", ref)
+                raise s.error(
+                    f"{ref.name} has {len(ref.indices)} indices here and {len(known)} elsewhere: "
+                    f"{Ref(ref.name, known)}",
+                    ref,
+                )
     return Roles(inputs, parameters, computed)
 
 
@@ -70,12 +84,17 @@ def ordered(statements):
                 heappush(ready, user)
     if len(order) < len(statements):
         left = statements[min(set(range(len(statements))) - set(order))]
-        raise left.error(f"{left.left.name} needs itself, directly or through others; a model has no cycle", left.left)
+        raise left.error(
+            f"{left.left.name} needs itself, directly or through others; a model has no cycle",
+            left.left,
+        )
     return tuple(statements[k] for k in order)
 
 
 def letters(node):
-    """The letters that an expression bears. over= binds, and after `placed` so do the sums of products and losses."""
+    """The letters that an expression bears. over= binds, and after `placed` so do the sums of
+    products and losses.
+    """
     if isinstance(node, Ref):
         return set(node.indices)
     below = set().union(*map(letters, children(node)))
@@ -87,14 +106,17 @@ def letters(node):
 
 
 def placed(statement):
-    """The right side with each sum where it stands: `over` of a product, and of a loss, names the letters summed there.
+    """The right side with each sum where it stands: `over` of a product, and of a loss, names the
+    letters summed there.
 
-    Brackets and function arguments are scopes. A letter is free, and never summed by itself, where the left side, an
-    over= around it or another term of the same sum bears it alone. Any other letter is summed in the innermost scope
-    in whose product it stands at least twice. The product around that scope no longer counts it; what is left there
-    decides: none, nothing more to do; two or more, that product sums its own; exactly one, two readings: refused.
+    Brackets and function arguments are scopes. A letter is free, and never summed by itself, where
+    the left side, an over= around it or another term of the same sum bears it alone. Any other
+    letter is summed in the innermost scope in whose product it stands at least twice. The product
+    around that scope no longer counts it; what is left there decides: none, nothing more to do; two
+    or more, that product sums its own; exactly one, two readings: refused.
 
-    Raises NotationError for two readings, and for a letter that stands once and that the left side lacks.
+    Raises NotationError for two readings, and for a letter that stands once and that the left side
+    lacks.
     """
     free = set(statement.left.indices)
     alone, _ = _seen(statement.right, free)
@@ -106,8 +128,9 @@ def placed(statement):
 def _seen(e, free):
     """What the product or sum around an expression sees of its letters, those in `free` left out.
 
-    Returns (alone, inside), two dictionaries. alone: letter that e bears -> the Ref (or softmax) that bears it.
-    inside: letter that is summed in e -> the bracket or function that sums it, None if that is yet to come around e.
+    Returns (alone, inside), two dictionaries. alone: letter that e bears -> the Ref (or softmax)
+    that bears it. inside: letter that is summed in e -> the bracket or function that sums it, None
+    if that is yet to come around e.
     """
     alone, inside = {}, {}
     if isinstance(e, Ref):
@@ -132,7 +155,9 @@ def _seen(e, free):
 
 
 def _seen_loss(e, free):
-    """A loss sums what its scores bear and what is not free. Labels have all indices of the scores but that one."""
+    """A loss sums what its scores bear and what is not free. Labels have all indices of the scores
+    but that one.
+    """
     scores, target = map(letters, e.args)
     labels = e.function != "squared_error" and scores - target - free and target <= scores | free
     kept = {i: e.args[1] for i in target - free if labels}
@@ -141,7 +166,9 @@ def _seen_loss(e, free):
 
 def _placed(e, free, statement):
     if isinstance(e, Call) and e.function in LOSSES:
-        return replace(e, over=tuple(i for r in refs(e.args[0]) for i in r.indices if i not in free))
+        return replace(
+            e, over=tuple(i for r in refs(e.args[0]) for i in r.indices if i not in free)
+        )
     if not isinstance(e, (Sum, Product)):
         around = free | set(getattr(e, "over", ()))
         return with_children(e, [_placed(child, around, statement) for child in children(e)])
@@ -154,7 +181,9 @@ def _placed(e, free, statement):
     for letter in every:
         if letter not in over:
             _refuse_two_readings(letter, e, free, statement)
-    factors = [_placed(f, free | set(over) & set(own), statement) for f, own in zip(e.factors, alone)]
+    factors = [
+        _placed(f, free | set(over) & set(own), statement) for f, own in zip(e.factors, alone)
+    ]
     return replace(e, factors=tuple(factors), over=over)
 
 
@@ -167,16 +196,21 @@ def _refuse_two_readings(letter, product, free, statement):
         scope = inside[letter] or factor
         name = scope.function if isinstance(scope, Call) else ""
         drop = "drop the bracket, or " if scope is factor and isinstance(factor, Product) else ""
-        bearer = next(own[letter] for own, _ in (_seen(f, free) for f in product.factors) if letter in own)
+        bearer = next(
+            own[letter] for own, _ in (_seen(f, free) for f in product.factors) if letter in own
+        )
         raise statement.error(
-            f"{letter} is summed inside {name}(\u2026) and stands once outside it: {drop}use another letter or another "
-            f"line, or write sum(\u2026, over={letter}). Inside: {scope}; outside: {bearer}",
+            f"{letter} is summed inside {name}(\u2026) and stands once outside it: "
+            f"{drop}use another letter or another line, or write sum(\u2026, over={letter}). "
+            f"Inside: {scope}; outside: {bearer}",
             bearer,
         )
 
 
 def _stands_once(letter, bearer):
-    """Why a letter that nothing sums and that the left side lacks is refused, and what to write instead."""
+    """Why a letter that nothing sums and that the left side lacks is refused, and what to write
+    instead.
+    """
     if isinstance(bearer, Call):
         return f"softmax keeps its index; {letter} is missing on the left side"
     once = f"the index {letter} of {bearer} stands once and the left side lacks it"
@@ -209,7 +243,8 @@ def used_letters(statements):
 def with_index(statements, index, parameters=False, shared=(), replicas=()):
     """The statements with `index` in front (behind replica indices) of all that bears it.
 
-    Inputs bear it, and parameters if `parameters`; a computed value does if and only if something it depends on does.
+    Inputs bear it, and parameters if `parameters`; a computed value does if and only if something
+    it depends on does.
     """
     if not isinstance(index, str) or not re.fullmatch("[a-z][a-z0-9]*", index):
         raise ValueError(f"index: expected a small letter such as 'b', got {index!r}")
@@ -218,10 +253,15 @@ def with_index(statements, index, parameters=False, shared=(), replicas=()):
     shared, role = ((shared,) if isinstance(shared, str) else tuple(shared)), roles(statements)
     unknown = [name for name in shared if name not in role.inputs]
     if unknown:
-        raise ValueError(f"shared: expected names of inputs ({', '.join(role.inputs)}), got {unknown[0]!r}")
+        raise ValueError(
+            f"shared: expected names of inputs ({', '.join(role.inputs)}), got {unknown[0]!r}"
+        )
     bearing = (set(role.inputs) - set(shared)) | (set(role.parameters) if parameters else set())
     if not bearing:
-        raise ValueError(f"index: nothing here could bear {index!r}; the equations have no input that is not shared")
+        raise ValueError(
+            f"index: nothing here could bear {index!r}; "
+            "the equations have no input that is not shared"
+        )
     for s in ordered(statements):
         if bears(s.right, bearing, index):
             bearing.add(s.left.name)
@@ -232,18 +272,27 @@ def with_index(statements, index, parameters=False, shared=(), replicas=()):
         front = 0 if parameters else sum(i in replicas for i in ref.indices)
         return replace(ref, indices=(*ref.indices[:front], index, *ref.indices[front:]))
 
-    return tuple(replace(s, left=indexed(s.left), right=rebuilt(s.right, indexed)) for s in statements)
+    return tuple(
+        replace(s, left=indexed(s.left), right=rebuilt(s.right, indexed)) for s in statements
+    )
 
 
 def unrolled(statements, B):
-    """B copies x_0, x_1, ... of all that depends on an input, the parameters once, and a line that averages the losses."""
+    """B copies x_0, x_1, ... of all that depends on an input, the parameters once, and a line that
+    averages the losses.
+    """
     if not isinstance(B, int) or isinstance(B, bool) or B < 1:
         raise ValueError(f"B: expected a whole number of copies, at least 1, got {B!r}")
-    role, pending = roles(statements), {i for s in statements for i in _overs(s.right)} - used_letters(statements)
+    role, pending = (
+        roles(statements),
+        {i for s in statements for i in _overs(s.right)} - used_letters(statements),
+    )
     if "L" not in role.computed:
         raise ValueError("unrolled: the equations compute no L to average")
     if pending:
-        raise ValueError(f"unrolled: over={min(pending)} couples the examples, so they are not B separate copies")
+        raise ValueError(
+            f"unrolled: over={min(pending)} couples the examples, so they are not B separate copies"
+        )
     copied = set(role.inputs)
     for s in ordered(statements):
         if bears(s.right, copied, None):
@@ -256,11 +305,17 @@ def unrolled(statements, B):
 
     def copy(k):
         rename = lambda ref: replace(ref, name=f"{ref.name}_{k}") if ref.name in copied else ref
-        return [replace(s, left=rename(s.left), right=rebuilt(s.right, rename)) for s in statements if s.left.name in copied]
+        return [
+            replace(s, left=rename(s.left), right=rebuilt(s.right, rename))
+            for s in statements
+            if s.left.name in copied
+        ]
 
     once = [s for s in statements if s.left.name not in copied]
     losses = tuple((1, Ref(f"L_{k}", role.computed["L"])) for k in range(B))
-    mean = Statement(Ref("L", role.computed["L"]), Product((Sum(losses), Power(Number(float(B)), -1))))
+    mean = Statement(
+        Ref("L", role.computed["L"]), Product((Sum(losses), Power(Number(float(B)), -1)))
+    )
     return (*once, *(s for k in range(B) for s in copy(k)), mean)
 
 

@@ -1,4 +1,6 @@
-"""The equations as LaTeX, with the newest index highlighted; each sum stands where `indexing.placed` has put it."""
+"""The equations as LaTeX, with the newest index highlighted; each sum stands where
+`indexing.placed` has put it.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +9,23 @@ import re
 from .indexing import placed
 from .notation import REDUCTIONS, Call, Number, Power, Product, Ref, Sum
 
-WORDS = {"sigmoid": r"\sigma", "tanh": r"\tanh", "exp": r"\exp", "log": r"\log", "relu": r"\mathrm{relu}"}
+WORDS = {
+    "sigmoid": r"\sigma",
+    "tanh": r"\tanh",
+    "exp": r"\exp",
+    "log": r"\log",
+    "relu": r"\mathrm{relu}",
+}
 
-# In MathJax 3 \color{...} holds to the end of the group, in MathJax 2 for the one group behind it: hence both braces.
+# In MathJax 3 \color{...} holds to the end of its group, in MathJax 2 for the one group behind it:
+# hence both pairs of braces.
 HIGHLIGHT = r"{\color{#D55E00}{\boldsymbol{%s}}}"
 
 
 def latex(statements, newest=None):
-    """An aligned block, one row an equation. Summed indices get their sum sign; W0 becomes W^0, lam a word."""
+    """An aligned block, one row an equation. Summed indices get their sum sign; W0 becomes W^0, lam
+    a word.
+    """
     write = _Writer(newest)
     rows = (rf"{write.ref(s.left)} &= {write.expression(placed(s))}" for s in statements)
     return r"\begin{aligned}" + r" \\ ".join(rows) + r"\end{aligned}"
@@ -34,20 +45,31 @@ class _Writer:
 
     def expression(self, e):
         match e:
-            case Number(): return _number(e.value)
-            case Ref(): return self.ref(e)
-            case Sum(): return self.sum(e)
-            case Product(): return self.product(e)
-            case Power(exponent=-1): return rf"\frac{{1}}{{{self.expression(e.base)}}}"
-            case Power(): return f"{self.bracketed(e.base, Sum, Product, Power, Call)}^{{{_number(e.exponent)}}}"
-            case Call(): return self.call(e)
+            case Number():
+                return _number(e.value)
+            case Ref():
+                return self.ref(e)
+            case Sum():
+                return self.sum(e)
+            case Product():
+                return self.product(e)
+            case Power(exponent=-1):
+                return rf"\frac{{1}}{{{self.expression(e.base)}}}"
+            case Power():
+                return (
+                    f"{self.bracketed(e.base, Sum, Product, Power, Call)}^{{{_number(e.exponent)}}}"
+                )
+            case Call():
+                return self.call(e)
 
     def bracketed(self, e, *kinds):
         text = self.expression(e)
         return rf"\left({text}\right)" if isinstance(e, kinds) else text
 
     def sum(self, e):
-        text = "".join(f" {'+' if sign > 0 else '-'} {self.bracketed(term, Sum)}" for sign, term in e.terms)
+        text = "".join(
+            f" {'+' if sign > 0 else '-'} {self.bracketed(term, Sum)}" for sign, term in e.terms
+        )
         return text[3:] if e.terms[0][0] > 0 else "-" + text[3:]
 
     def product(self, e):
@@ -55,15 +77,22 @@ class _Writer:
         below = [f.base for f in e.factors if _divides(f)]
         text = self.row(above) or "1"
         if below:
-            text = rf"\frac{{{text}}}{{{self.expression(below[0]) if len(below) == 1 else self.row(below)}}}"
+            divisor = self.expression(below[0]) if len(below) == 1 else self.row(below)
+            text = rf"\frac{{{text}}}{{{divisor}}}"
         return (rf"\sum_{{{self.letters(e.over)}}} " if e.over else "") + text
 
     def row(self, factors):
-        """Factors side by side; a dot where two numbers would read as one, brackets where a sum sign would reach too far."""
+        """Factors side by side; a dot where two numbers would read as one, brackets where a sum
+        sign would reach too far.
+        """
         text = ""
         for f in factors:
             reduction = isinstance(f, Call) and f.function in REDUCTIONS and len(factors) > 1
-            part = rf"\left({self.expression(f)}\right)" if reduction else self.bracketed(f, Sum, Product)
+            part = (
+                rf"\left({self.expression(f)}\right)"
+                if reduction
+                else self.bracketed(f, Sum, Product)
+            )
             text += (r" \cdot " if part[0].isdigit() else r"\, ") * bool(text) + part
         return text
 

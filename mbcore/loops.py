@@ -13,8 +13,15 @@ from .graph import Contraction, Loss, Map, Reduction, Softmax
 from .notation import RESERVED, Call, Number, Power, Product, Ref, Sum, parse, rebuilt
 
 # d out / d arg, in terms of the argument x and the result y
-DERIVATIVES = {"sigmoid": "y * (1 - y)", "tanh": "1 - y**2", "exp": "y", "log": "1 / x", "sqrt": "0.5 / y",
-               "log_sigmoid": "sigmoid(-x)", "softplus": "sigmoid(x)"}
+DERIVATIVES = {
+    "sigmoid": "y * (1 - y)",
+    "tanh": "1 - y**2",
+    "exp": "y",
+    "log": "1 / x",
+    "sqrt": "0.5 / y",
+    "log_sigmoid": "sigmoid(-x)",
+    "softplus": "sigmoid(x)",
+}
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,9 @@ class Loop:
 
 
 def forward_loops(graph):
-    """The forward pass, a list of Loops: a contraction adds up, everything else is one line an element."""
+    """The forward pass, a list of Loops: a contraction adds up, everything else is one line an
+    element.
+    """
     return [loop for node in graph.nodes for loop in _forward(node, graph)]
 
 
@@ -44,7 +53,9 @@ def backward_loops(graph, mean_in=("parameters",)):
 
 
 def _order(graph, *parts):
-    """Replicas, batch, then the way the data go, inputs before what they feed: for b,i,j as on the slides."""
+    """Replicas, batch, then the way the data go, inputs before what they feed: for b,i,j as on the
+    slides.
+    """
     every = {i for indices in parts for i in indices if isinstance(i, str)}
     way = (*graph.replicas, graph.batch, *(i for indices in graph.shapes.values() for i in indices))
     flow = (*way, *(i for node in graph.nodes for r in node.reads for i in r.indices))
@@ -52,7 +63,9 @@ def _order(graph, *parts):
 
 
 def size_of(index):
-    """The number of values an index takes, as printed: B for b, size(i) for others (J may be a value's name)."""
+    """The number of values an index takes, as printed: B for b, size(i) for others (J may be a
+    value's name).
+    """
     return Ref(index.upper() if index.upper() in RESERVED else f"size({index})")
 
 
@@ -71,14 +84,31 @@ def _forward(node, graph):
         case Contraction():
             for t in node.terms:
                 number, sign = abs(t.coefficient), 1 if t.coefficient >= 0 else -1
-                yield Loop(_order(graph, out.indices, *(f.indices for f in t.factors)), out, _scaled(number, t.powers, t.factors), sign)
+                yield Loop(
+                    _order(graph, out.indices, *(f.indices for f in t.factors)),
+                    out,
+                    _scaled(number, t.powers, t.factors),
+                    sign,
+                )
         case Map():
-            value = Power(node.arg, node.exponent) if node.function == "power" else Call(node.function, (node.arg,))
+            value = (
+                Power(node.arg, node.exponent)
+                if node.function == "power"
+                else Call(node.function, (node.arg,))
+            )
             yield Loop(_order(graph, out.indices), out, value)
-        case Reduction():       # Z = number * sum of exp(arg) or arg^2, then its log or square root
-            each, outer = (Call("exp", (node.arg,)), "log") if node.function == "logsumexp" else (Power(node.arg, 2.0), "sqrt")
+        case Reduction():  # Z = number * sum of exp(arg) or arg^2, then its log or square root
+            each, outer = (
+                (Call("exp", (node.arg,)), "log")
+                if node.function == "logsumexp"
+                else (Power(node.arg, 2.0), "sqrt")
+            )
             Z = Ref(out.name + ".Z", out.indices)
-            yield Loop(_order(graph, node.arg.indices), Z, _scaled(node.number.coefficient, node.number.powers, (each,)))
+            yield Loop(
+                _order(graph, node.arg.indices),
+                Z,
+                _scaled(node.number.coefficient, node.number.powers, (each,)),
+            )
             yield Loop(_order(graph, out.indices), out, Call(outer, (Z,)))
         case Softmax():
             yield from _softmax(node.arg, out, (node.over,), graph, node.log)
@@ -87,11 +117,16 @@ def _forward(node, graph):
 
 
 def _softmax(scores, out, over, graph, log=False):
-    """Z[b] += exp(s[b,y]), then out[b,y] = exp(s[b,y]) / Z[b], or its logarithm s[b,y] - log(Z[b])."""
+    """Z[b] += exp(s[b,y]), then out[b,y] = exp(s[b,y]) / Z[b], or its logarithm s[b,y] - log(Z[b]).
+    """
     rest = tuple(i for i in scores.indices if i not in over)
     Z, every = Ref(out.name + ".Z", rest), _order(graph, scores.indices)
     yield Loop(every, Z, Call("exp", (scores,)))
-    share = Sum(((1, scores), (-1, Call("log", (Z,))))) if log else Product((Call("exp", (scores,)), Power(Z, -1)))
+    share = (
+        Sum(((1, scores), (-1, Call("log", (Z,)))))
+        if log
+        else Product((Call("exp", (scores,)), Power(Z, -1)))
+    )
     yield Loop(every, Ref(out.name, scores.indices), share)
 
 
@@ -128,14 +163,24 @@ def _backward(step, graph):
             yield Loop(_order(graph, node.out.indices), step.target, scaled(g, _derivative(node)))
         case Reduction():
             Z, number = Ref(node.out.name + ".Z", node.out.indices), Number(node.number.coefficient)
-            slope = (Call("exp", (node.arg,)), Power(Z, -1)) if node.function == "logsumexp" else (node.arg, Power(node.out, -1))
+            slope = (
+                (Call("exp", (node.arg,)), Power(Z, -1))
+                if node.function == "logsumexp"
+                else (node.arg, Power(node.out, -1))
+            )
             powers = dict(step.powers)
             for index, power in node.number.powers:
                 powers[index] = powers.get(index, 0) + power
             powers = tuple((i, p) for i, p in powers.items() if p)
-            yield Loop(_order(graph, node.arg.indices), step.target, _scaled(number.value, powers, (g, *slope)))
+            yield Loop(
+                _order(graph, node.arg.indices),
+                step.target,
+                _scaled(number.value, powers, (g, *slope)),
+            )
         case Softmax(log=True):
-            total = Ref(node.out.name + ".total", tuple(i for i in node.out.indices if i != node.over))
+            total = Ref(
+                node.out.name + ".total", tuple(i for i in node.out.indices if i != node.over)
+            )
             every = _order(graph, node.out.indices)
             yield Loop(every, total, g)
             share = Product((Call("exp", (node.out,)), total))
@@ -153,7 +198,9 @@ def _loss_backward(node, g, step, graph, scaled):
     scores, target, every = node.scores, node.target, _order(graph, node.scores.indices)
     to_scores, rows = step.target.name == grad(scores).name, _order(graph, node.out.indices)
     if node.kind == "squared_error":
-        yield Loop(every, step.target, scaled(g, Sum(((1, scores), (-1, target)))), 1 if to_scores else -1)
+        yield Loop(
+            every, step.target, scaled(g, Sum(((1, scores), (-1, target)))), 1 if to_scores else -1
+        )
         return
     P = Ref(node.out.name + ".P", scores.indices) if node.kind == "cross_entropy" else scores
     if not to_scores:
@@ -165,7 +212,7 @@ def _loss_backward(node, g, step, graph, scaled):
     elif node.labels:
         yield Loop(every, step.target, scaled(g, P))
         yield Loop(rows, _at_label(step.target, node), scaled(g), -1)
-    else:       # d/ds of -sum_y t log P is (sum_y t) P - t; the sum is 1 for a distribution, and is not assumed
+    else:  # d/ds of -sum_y t log P is (sum_y t) P - t; the sum is 1 for a distribution: not assumed
         mass = Ref(node.out.name + ".mass", node.out.indices)
         yield Loop(every, mass, target)
         yield Loop(every, step.target, scaled(g, Sum(((1, Product((mass, P))), (-1, target)))))

@@ -1,7 +1,9 @@
-"""Statements -> Graph: each equation becomes nodes, and what it computes inside gets a name of its own.
+"""Statements -> Graph: each equation becomes nodes, and what it computes inside gets a name of its
+own.
 
-`indexing.placed` says where each letter is summed; here that only has to be written down as Contractions. What cannot
-be one of the kinds of node, or would be no number, is refused with its place.
+`indexing.placed` says where each letter is summed; here that only has to be written down as
+Contractions. What cannot be one of the kinds of node, or would be no number, is refused with its
+place.
 """
 
 from __future__ import annotations
@@ -10,7 +12,19 @@ import math
 
 from .graph import Contraction, Graph, Loss, Map, Softmax, Term
 from .indexing import letters, ordered, placed, roles, used_letters
-from .notation import LOSSES, MAPS, REDUCTIONS, Call, Number, Power, Product, Ref, Sum, children, refs
+from .notation import (
+    LOSSES,
+    MAPS,
+    REDUCTIONS,
+    Call,
+    Number,
+    Power,
+    Product,
+    Ref,
+    Sum,
+    children,
+    refs,
+)
 from .probabilities import Kinds
 
 FUNCTIONS = {
@@ -26,7 +40,8 @@ FUNCTIONS = {
 def lower(statements, replicas=(), batch=None):
     """Statements -> Graph; NotationError where a line has no reading, or two, or is no number.
 
-    batch: the index that was added for the batch, None if none was: an L written with [b] has it already.
+    batch: the index that was added for the batch, None if none was: an L written with [b] has it
+    already.
     """
     role = roles(statements)
     builder = _Builder(statements, role)
@@ -34,14 +49,18 @@ def lower(statements, replicas=(), batch=None):
         builder.statement(s)
     shapes = {**role.inputs, **role.parameters, **builder.shapes}
     text = "\n".join(map(str, statements))
-    graph = Graph(tuple(builder.nodes), role, tuple(replicas), tuple(sorted(builder.pending)), shapes, text)
+    graph = Graph(
+        tuple(builder.nodes), role, tuple(replicas), tuple(sorted(builder.pending)), shapes, text
+    )
     _check_loss(statements, graph, batch)
     _check_batch(statements, graph)
     return graph
 
 
 def _check_loss(statements, graph, batch):
-    """L is one number for each example and replica: it has one index more than the replicas, and no parameter owns it."""
+    """L is one number for each example and replica: it has one index more than the replicas, and no
+    parameter owns it.
+    """
     if "L" not in graph.roles.computed:
         return
     s = next(s for s in statements if s.left.name == "L")
@@ -50,39 +69,53 @@ def _check_loss(statements, graph, batch):
         owner = graph.owners.get(index)
         if owner:
             raise s.error(
-                f"L has the index {index}, which is one of the parameter {owner}, and L is one number for each example: "
-                f"add over it, as in L = sum(..., over={index}). Networks side by side: with_index('r', parameters=True)",
+                f"L has the index {index}, which is one of the parameter {owner}, and L is "
+                f"one number for each example: add over it, as in L = sum(..., over={index}). "
+                "Networks side by side: with_index('r', parameters=True)",
                 s.left,
             )
     if len(own) > 1 or batch and own not in ([], [batch]):
         raise s.error(
-            f"L is one number for each example, so it has no index but the batch's, got {', '.join(own)}: "
+            "L is one number for each example, so it has no index but the batch's, "
+            f"got {', '.join(own)}: "
             f"sum or average the others away, as in L = sum(..., over={own[-1]})",
             s.left,
         )
 
 
 def _check_batch(statements, graph):
-    """The batch index is b wherever a value has it: x[c,i] beside x[b,i] would read other examples, also missing ones."""
+    """The batch index is b wherever a value has it: x[c,i] beside x[b,i] would read other examples,
+    also missing ones.
+    """
     b = graph.batch
     for s in statements:
         for ref in refs(s.right):
             if any((i == b) != (own == b) for i, own in zip(ref.indices, graph.shapes[ref.name])):
                 own = Ref(ref.name, graph.shapes[ref.name])
-                raise s.error(f"{ref} is {own} elsewhere, and {b} is the batch index: keep {b} in its place", ref)
+                raise s.error(
+                    f"{ref} is {own} elsewhere, and {b} is the batch index: keep {b} in its place",
+                    ref,
+                )
 
 
 def constant(e):
-    """The number that an expression of numbers alone is, None for any other. ArithmeticError, ValueError: it is none."""
+    """The number that an expression of numbers alone is, None for any other. ArithmeticError,
+    ValueError: it is none.
+    """
     parts = [constant(child) for child in children(e)]
     if isinstance(e, Ref) or None in parts or (isinstance(e, Call) and e.function not in MAPS):
         return None
     match e:
-        case Number(): value = e.value
-        case Sum(): value = sum(sign * part for (sign, _), part in zip(e.terms, parts))
-        case Product(): value = math.prod(parts)
-        case Power(): value = parts[0] ** e.exponent
-        case Call(): value = FUNCTIONS[e.function](parts[0])
+        case Number():
+            value = e.value
+        case Sum():
+            value = sum(sign * part for (sign, _), part in zip(e.terms, parts))
+        case Product():
+            value = math.prod(parts)
+        case Power():
+            value = parts[0] ** e.exponent
+        case Call():
+            value = FUNCTIONS[e.function](parts[0])
     if isinstance(value, complex) or not math.isfinite(value):
         raise ValueError
     return value
@@ -99,7 +132,9 @@ class _Builder:
         self.s, self.count = s, 0
         for index in s.left.indices:
             if index not in letters(s.right):
-                raise s.error(f"the index {index} stands on the left and nowhere on the right", s.left)
+                raise s.error(
+                    f"the index {index} stands on the left and nowhere on the right", s.left
+                )
         self.add(self.node(placed(s), s.left))
 
     def add(self, node):
@@ -114,7 +149,9 @@ class _Builder:
         return self.s.left.name + "~" + (str(self.count) if self.count > 1 else "")
 
     def temporary(self, e, context):
-        """Lower an inner expression to a value of its own, with its letters in the order of the context."""
+        """Lower an inner expression to a value of its own, with its letters in the order of the
+        context.
+        """
         borne = letters(e)
         out = Ref(self.named(), tuple(i for i in context if i in borne))
         return self.add(self.node(e, out))
@@ -166,12 +203,14 @@ class _Builder:
 
     def reduction(self, sign, e, context):
         """sum or mean over named letters; the letters join the term's own sum."""
-        if set(e.over) & set(context):          # bound here, free outside: y[i] = x[i] / sum(x[i], over=i)
-            return Term(float(sign), (self.temporary(e, tuple(i for i in context if i not in e.over)),))
+        if set(e.over) & set(context):  # bound here, free outside: y[i] = x[i] / sum(x[i], over=i)
+            return Term(
+                float(sign), (self.temporary(e, tuple(i for i in context if i not in e.over)),)
+            )
         inner = e.args[0]
         self.wait_for([i for i in e.over if i not in letters(inner)], inner, e)
         wide = (*context, *e.over)
-        if isinstance(inner, (Sum, Call)):      # not one product: name it first
+        if isinstance(inner, (Sum, Call)):  # not one product: name it first
             made = Term(float(sign), (self.temporary(inner, wide),))
         else:
             made = self.term(sign, inner, wide)
@@ -182,7 +221,10 @@ class _Builder:
         """Letters of over= that `inner` lacks: pending if no value has them yet, else refused."""
         for index in missing:
             if index in self.used:
-                raise self.s.error(f"{inner} has no index {index}, so there is nothing to take {e.function} over", e)
+                raise self.s.error(
+                    f"{inner} has no index {index}, so there is nothing to take {e.function} over",
+                    e,
+                )
         self.pending |= set(missing)
 
     def laid_out(self, ref, indices):
@@ -204,7 +246,10 @@ class _Builder:
         scores, target = e.args
         for arg in e.args:
             if not isinstance(arg, Ref):
-                raise self.s.error(f"{e.function} takes names; give this expression a line and a name of its own", arg)
+                raise self.s.error(
+                    f"{e.function} takes names; give this expression a line and a name of its own",
+                    arg,
+                )
         over = e.over
         if e.function != "squared_error" and len(over) != 1:
             raise self.s.error(
@@ -218,23 +263,30 @@ class _Builder:
             self.check_distribution(e, scores, target, out)
         elif target.name not in self.inputs:
             raise self.s.error(
-                f"{target} stands for whole-number labels, so it must be an input: a small letter, and computed nowhere. "
-                f"A distribution, learned or computed, has the class index too: {Ref(target.name, (*out.indices, *over))}",
+                f"{target} stands for whole-number labels, so it must be an input: a small letter, "
+                "and computed nowhere. A distribution, learned or computed, has the class "
+                f"index too: {Ref(target.name, (*out.indices, *over))}",
                 target,
             )
-        every = (*out.indices, *over)           # both are spread over what they lack: one target for all examples
+        every = (
+            *out.indices,
+            *over,
+        )  # both are spread over what they lack: one target for all examples
         scores = self.laid_out(scores, every)
         target = target if labels else self.laid_out(target, every)
         return Loss(out, e.function, scores, target, over, labels)
 
     def check_distribution(self, e, scores, target, out):
-        """A target of real numbers has the summed letters of the scores, and none besides those of the result."""
+        """A target of real numbers has the summed letters of the scores, and none besides those of
+        the result.
+        """
         given = set(target.indices)
         if set(e.over) <= given <= {*e.over, *out.indices}:
             return
         whole = Ref(target.name, out.indices)
         labels = "" if e.function == "squared_error" else f", or be {whole} for whole-number labels"
-        shared = f"; one label for all is given once for each {', '.join(out.indices)}, so it is not in shared="
+        each = ", ".join(out.indices)
+        shared = f"; one label for all is given once for each {each}, so it is not in shared="
         shared = shared if labels and given < set(out.indices) else ""
         raise self.s.error(f"{target} must have the indices of {scores}{labels}{shared}", target)
 
@@ -242,7 +294,8 @@ class _Builder:
 def _flat(e, number):
     """(factors, letters summed) of a product. Brackets that sum nothing of their own are opened.
 
-    So is a bracket with numbers around it alone: 0.5 * (x[i] * x[i]) is one sum with a number in front.
+    So is a bracket with numbers around it alone: 0.5 * (x[i] * x[i]) is one sum with a number in
+    front.
     """
     if not isinstance(e, Product):
         return [e], ()

@@ -1,8 +1,9 @@
 """The slides' notation as data: text -> tree -> text.
 
-One statement a line, `name[indices] = expression`. The text is parsed by the standard library's `ast`, walked
-against a list of what is allowed, and never evaluated. A bracketed product stays a Product of its own inside the
-product around it, because a bracket is a place where letters are summed. Which are, is decided in `indexing`.
+One statement a line, `name[indices] = expression`. The text is parsed by the standard library's
+`ast`, walked against a list of what is allowed, and never evaluated. A bracketed product stays a
+Product of its own inside the product around it, because a bracket is a place where letters are
+summed. Which are, is decided in `indexing`.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ import re
 import unicodedata
 from dataclasses import dataclass, field, replace
 
-MAPS = ("sigmoid", "tanh", "relu", "exp", "log", "sqrt")        # one value in, one value out
-REDUCTIONS = ("sum", "mean")                                    # over= removes the index
-LOSSES = ("cross_entropy", "nll", "squared_error")              # (what the net says, what is right)
+MAPS = ("sigmoid", "tanh", "relu", "exp", "log", "sqrt")  # one value in, one value out
+REDUCTIONS = ("sum", "mean")  # over= removes the index
+LOSSES = ("cross_entropy", "nll", "squared_error")  # (what the net says, what is right)
 FUNCTIONS = (*MAPS, *REDUCTIONS, "softmax", *LOSSES)
 RESERVED = ("B", "N")
 
@@ -31,10 +32,10 @@ TYPE_INSTEAD = {
     "\u2212\u2010\u2011\u2012\u2013\u2014\u2015": "type -",
     "\u00b7\u22c5\u00d7\u2217\u2022\u2219\u2062": "a product is written *",
     "\u00f7\u2215\u2044\u2236": "a quotient is written /",
-    "\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb": "there are no quotation marks here; delete it",
+    "\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb": "no quotation marks here; delete it",
     "\u2032\u2033": "a name has no prime; call it h2",
     "\u03c3": "the slides' sigma is written sigmoid",
-    "\u03a3\u2211": "a repeated index is summed by itself; any other sum is written sum(..., over=i)",
+    "\u03a3\u2211": "a repeated index is summed; any other sum is sum(..., over=i)",
     "\u221a": "a root is written sqrt(...)",
     "\u2190\u2254\u21d0": "type =",
     "\u2299": "the product of two values with the same indices is written *",
@@ -82,7 +83,9 @@ class Sum:
     at: int = field(default=0, compare=False)
 
     def __str__(self):
-        text = "".join(f" {'+' if sign > 0 else '-'} {_inside(term, Sum)}" for sign, term in self.terms)
+        text = "".join(
+            f" {'+' if sign > 0 else '-'} {_inside(term, Sum)}" for sign, term in self.terms
+        )
         return text[3:] if self.terms[0][0] > 0 else "-" + text[3:]
 
 
@@ -92,7 +95,7 @@ class Product:
 
     factors: tuple
     at: int = field(default=0, compare=False)
-    over: tuple = ()                # the letters summed here; the parser leaves it to indexing.placed
+    over: tuple = ()  # the letters summed here; the parser leaves it to indexing.placed
 
     def __str__(self):
         text = ""
@@ -118,7 +121,7 @@ class Power:
 class Call:
     function: str
     args: tuple
-    over: tuple = ()                # as written; for a loss, the letters that it sums: see indexing.placed
+    over: tuple = ()  # as written; for a loss, the letters that it sums: see indexing.placed
     at: int = field(default=0, compare=False)
 
     def __str__(self):
@@ -149,34 +152,50 @@ def _inside(node, *kinds):
 
 
 def _factor(node):
-    """A factor as text: sums and products in brackets, a fraction of one as tight as on the slides, (1/B)."""
+    """A factor as text: sums and products in brackets, a fraction of one as tight as on the slides,
+    (1/B).
+    """
     text = _inside(node, Sum, Product)
-    fraction = isinstance(node, Product) and len(node.factors) == 2 and node.factors[0] == Number(1.0)
+    fraction = (
+        isinstance(node, Product) and len(node.factors) == 2 and node.factors[0] == Number(1.0)
+    )
     return text.replace(" ", "") if fraction and isinstance(node.factors[1], Power) else text
 
 
 def children(node):
     """The expressions directly below a node."""
     match node:
-        case Sum(): return tuple(term for _, term in node.terms)
-        case Product(): return node.factors
-        case Power(): return (node.base,)
-        case Call(): return node.args
+        case Sum():
+            return tuple(term for _, term in node.terms)
+        case Product():
+            return node.factors
+        case Power():
+            return (node.base,)
+        case Call():
+            return node.args
     return ()
 
 
 def refs(node):
     """Every name with its indices in an expression, from left to right."""
-    return (node,) if isinstance(node, Ref) else tuple(r for child in children(node) for r in refs(child))
+    return (
+        (node,)
+        if isinstance(node, Ref)
+        else tuple(r for child in children(node) for r in refs(child))
+    )
 
 
 def with_children(node, new):
     """The same node over other expressions, one for each of its children."""
     match node:
-        case Sum(): return replace(node, terms=tuple((sign, n) for (sign, _), n in zip(node.terms, new)))
-        case Product(): return replace(node, factors=tuple(new))
-        case Power(): return replace(node, base=new[0])
-        case Call(): return replace(node, args=tuple(new))
+        case Sum():
+            return replace(node, terms=tuple((sign, n) for (sign, _), n in zip(node.terms, new)))
+        case Product():
+            return replace(node, factors=tuple(new))
+        case Power():
+            return replace(node, base=new[0])
+        case Call():
+            return replace(node, args=tuple(new))
     return node
 
 
@@ -188,15 +207,24 @@ def rebuilt(node, change):
 
 
 def parse(text):
-    """Text -> tuple of Statements; NotationError with the place and the reason for anything else."""
+    """Text -> tuple of Statements; NotationError with the place and the reason for anything else.
+    """
     if not isinstance(text, str):
         raise TypeError(f"text: expected the equations as a string, got {type(text).__name__}")
     if len(text) > MAX_TEXT:
-        raise NotationError(f"the text has {len(text):,} characters; a model has at most {MAX_TEXT:,}")
-    lines = ((n, re.split("[#]", line, maxsplit=1)[0].rstrip()) for n, line in enumerate(text.split("\n"), 1))
+        raise NotationError(
+            f"the text has {len(text):,} characters; a model has at most {MAX_TEXT:,}"
+        )
+    lines = (
+        (n, re.split("[#]", line, maxsplit=1)[0].rstrip())
+        for n, line in enumerate(text.split("\n"), 1)
+    )
     statements = tuple(_Line(n, line).statement() for n, line in lines if line.strip())
     if not statements:
-        raise NotationError("there is no equation here; write one a line, as in h[j] = sigmoid(W0[j,i] * x[i] - C0[j])")
+        raise NotationError(
+            "there is no equation here; write one a line, as in "
+            "h[j] = sigmoid(W0[j,i] * x[i] - C0[j])"
+        )
     return statements
 
 
@@ -212,57 +240,96 @@ class _Line:
 
     def statement(self):
         tree = self.tree()
-        if len(tree.body) != 1 or not isinstance(tree.body[0], ast.Assign) or len(tree.body[0].targets) != 1:
+        if (
+            len(tree.body) != 1
+            or not isinstance(tree.body[0], ast.Assign)
+            or len(tree.body[0].targets) != 1
+        ):
             raise self.error("write one equation a line: name[indices] = expression")
         assign = tree.body[0]
         if not isinstance(assign.targets[0], (ast.Name, ast.Subscript)):
-            raise self.error("the left side must be one name with its indices, as in h[j]", assign.targets[0])
-        return Statement(self.ref(assign.targets[0]), self.expression(assign.value), self.number, self.source)
+            raise self.error(
+                "the left side must be one name with its indices, as in h[j]", assign.targets[0]
+            )
+        return Statement(
+            self.ref(assign.targets[0]), self.expression(assign.value), self.number, self.source
+        )
 
     def tree(self):
         if len(self.source) > MAX_LINE:
-            raise self.error(f"the line has {len(self.source):,} characters; at most {MAX_LINE:,} are read")
+            raise self.error(
+                f"the line has {len(self.source):,} characters; at most {MAX_LINE:,} are read"
+            )
         strange = next((k for k, c in enumerate(self.source) if not (" " <= c <= "~")), None)
         if strange is not None:
             c = self.source[strange]
             called = unicodedata.name(c, "").lower() or "invisible"
-            raise self.error(f"the character {c!a} ({called}) is not part of the notation; {_instead_of(c)}", strange)
+            raise self.error(
+                f"the character {c!a} ({called}) is not part of the notation; {_instead_of(c)}",
+                strange,
+            )
         depth = 0
         for k, c in enumerate(self.source):
             depth += (c in "([{") - (c in ")]}")
             if depth > MAX_DEPTH:
-                raise self.error(f"brackets are nested more than {MAX_DEPTH} deep; give the inside a line of its own", k)
+                raise self.error(
+                    f"brackets are nested more than {MAX_DEPTH} deep; "
+                    "give the inside a line of its own",
+                    k,
+                )
         try:
-            tree = ast.parse(self.source[self.indent:], mode="exec")
+            tree = ast.parse(self.source[self.indent :], mode="exec")
         except SyntaxError as e:
             said = e.msg.replace("Perhaps you forgot a comma?", "A product is written with *.")
-            raise self.error(f"this is not an equation: {said}", self.indent + max(0, (e.offset or 1) - 1)) from None
+            raise self.error(
+                f"this is not an equation: {said}", self.indent + max(0, (e.offset or 1) - 1)
+            ) from None
         except (ValueError, RecursionError, MemoryError) as e:
             raise self.error(f"this cannot be read: {type(e).__name__}") from None
         level, deep = [tree], 0
         while level:
             for node in level:
                 node.col_offset = getattr(node, "col_offset", 0) + self.indent
-            level, deep = [child for node in level for child in ast.iter_child_nodes(node)], deep + 1
+            level, deep = (
+                [child for node in level for child in ast.iter_child_nodes(node)],
+                deep + 1,
+            )
             if deep > 4 * MAX_DEPTH:
-                raise self.error("the expression is nested too deeply; give a part of it a line of its own")
+                raise self.error(
+                    "the expression is nested too deeply; give a part of it a line of its own"
+                )
         return tree
 
     def expression(self, node):
         match node:
-            case ast.Constant(value=bool() | complex()): pass
-            case ast.Constant(value=int() | float()): return self.number_of(node)
-            case ast.Name() | ast.Subscript(): return self.ref(node)
-            case ast.UnaryOp(op=ast.USub()): return Sum(((-1, self.expression(node.operand)),), node.col_offset)
-            case ast.BinOp(op=ast.Add() | ast.Sub()): return self.sum(node)
-            case ast.BinOp(op=ast.Mult() | ast.Div()): return self.product(node)
-            case ast.BinOp(op=ast.Pow()): return Power(self.expression(node.left), self.exponent(node.right), node.col_offset)
-            case ast.Call(): return self.call(node)
+            case ast.Constant(value=bool() | complex()):
+                pass
+            case ast.Constant(value=int() | float()):
+                return self.number_of(node)
+            case ast.Name() | ast.Subscript():
+                return self.ref(node)
+            case ast.UnaryOp(op=ast.USub()):
+                return Sum(((-1, self.expression(node.operand)),), node.col_offset)
+            case ast.BinOp(op=ast.Add() | ast.Sub()):
+                return self.sum(node)
+            case ast.BinOp(op=ast.Mult() | ast.Div()):
+                return self.product(node)
+            case ast.BinOp(op=ast.Pow()):
+                return Power(self.expression(node.left), self.exponent(node.right), node.col_offset)
+            case ast.Call():
+                return self.call(node)
         if isinstance(node, ast.BinOp) and type(node.op) in INSTEAD:
             raise self.error(INSTEAD[type(node.op)], node)
-        what = {ast.Attribute: "a dot after a name", ast.Lambda: "a lambda", ast.Compare: "a comparison"}
-        raise self.error(f"{what.get(type(node), type(node).__name__)} is not part of the notation; "
-                         "there are names, indices, numbers, + - * / ** and the listed functions", node)
+        what = {
+            ast.Attribute: "a dot after a name",
+            ast.Lambda: "a lambda",
+            ast.Compare: "a comparison",
+        }
+        raise self.error(
+            f"{what.get(type(node), type(node).__name__)} is not part of the notation; "
+            "there are names, indices, numbers, + - * / ** and the listed functions",
+            node,
+        )
 
     def number_of(self, node):
         try:
@@ -285,41 +352,65 @@ class _Line:
         return product if sign > 0 else Sum(((-1, product),), node.col_offset)
 
     def chain(self, node):
-        """(sign, factors) of a chain of * and / without brackets; a minus in front of it is the sign."""
+        """(sign, factors) of a chain of * and / without brackets; a minus in front of it is the
+        sign.
+        """
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
             again = isinstance(node.operand, ast.UnaryOp)
-            sign, factors = self.chain(node.operand) if again else (1, [self.expression(node.operand)])
+            sign, factors = (
+                self.chain(node.operand) if again else (1, [self.expression(node.operand)])
+            )
             return -sign, factors
         if not isinstance(node, ast.BinOp) or not isinstance(node.op, (ast.Mult, ast.Div)):
             return 1, [self.expression(node)]
-        bracketed = node.left.col_offset > node.col_offset      # only an opening bracket stands in between
+        bracketed = (
+            node.left.col_offset > node.col_offset
+        )  # only an opening bracket stands in between
         sign, factors = (1, [self.expression(node.left)]) if bracketed else self.chain(node.left)
         right = self.expression(node.right)
         divides = isinstance(node.op, ast.Div)
         return sign, [*factors, Power(right, -1, right.at) if divides else right]
 
     def exponent(self, node):
-        value = node.operand if (negative := isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)) else node
+        value = (
+            node.operand
+            if (negative := isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub))
+            else node
+        )
         number = isinstance(value, ast.Constant) and type(value.value) in (int, float)
         if not number or not abs(value.value) <= MAX_POWER:
-            raise self.error(f"an exponent must be a number between -{MAX_POWER} and {MAX_POWER}", node)
+            raise self.error(
+                f"an exponent must be a number between -{MAX_POWER} and {MAX_POWER}", node
+            )
         return -float(value.value) if negative else float(value.value)
 
     def call(self, node):
         if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS:
             name = node.func.id if isinstance(node.func, ast.Name) else "this"
-            hint = "; write exp(...), without np." if isinstance(node.func, ast.Attribute) else "; the slides' sigma is sigmoid" * (name == "sigma")
-            raise self.error(f"{name[:40]!r} is no function here; there are {', '.join(FUNCTIONS)}{hint}", node.func)
+            hint = (
+                "; write exp(...), without np."
+                if isinstance(node.func, ast.Attribute)
+                else "; the slides' sigma is sigmoid" * (name == "sigma")
+            )
+            raise self.error(
+                f"{name[:40]!r} is no function here; there are {', '.join(FUNCTIONS)}{hint}",
+                node.func,
+            )
         function, wanted = node.func.id, 2 if node.func.id in LOSSES else 1
         if len(node.args) != wanted:
-            raise self.error(f"{function} takes {wanted} argument{'s' * (wanted > 1)}, got {len(node.args)}", node)
+            raise self.error(
+                f"{function} takes {wanted} argument{'s' * (wanted > 1)}, got {len(node.args)}",
+                node,
+            )
         over = self.over(node, function)
         return Call(function, tuple(self.expression(a) for a in node.args), over, node.col_offset)
 
     def over(self, node, function):
         takes = function in REDUCTIONS or function == "softmax"
         if takes and [k.arg for k in node.keywords] != ["over"]:
-            raise self.error(f"{function} needs to know over which index: {function}(..., over=i)", node)
+            raise self.error(
+                f"{function} needs to know over which index: {function}(..., over=i)", node
+            )
         if not takes and node.keywords:
             raise self.error(f"{function} takes no {str(node.keywords[0].arg)[:40]}=", node)
         if not takes:
@@ -336,18 +427,25 @@ class _Line:
             raise self.error("indices stand behind a name, once: x[b,i]", node)
         name = node.id if isinstance(node, ast.Name) else node.value.id
         if not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name) or "__" in name:
-            raise self.error(f"{name[:40]!r} is not a name here: a letter, then letters, digits and single _", node)
+            raise self.error(
+                f"{name[:40]!r} is not a name here: a letter, then letters, digits and single _",
+                node,
+            )
         if name in FUNCTIONS:
             raise self.error(f"{name!r} is a function; it cannot be the name of a value", node)
         if name in RESERVED:
-            raise self.error(f"{name!r} is reserved: B is the batch size, N the number of examples", node)
+            raise self.error(
+                f"{name!r} is reserved: B is the batch size, N the number of examples", node
+            )
         if isinstance(node, ast.Name):
             return Ref(name, (), node.col_offset)
         parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
         indices = tuple(self.index(part) for part in parts)
         twice = next((i for i in indices if indices.count(i) > 1), None)
         if twice:
-            raise self.error(f"{name} has the index {twice} twice; a diagonal is not part of the notation", node)
+            raise self.error(
+                f"{name} has the index {twice} twice; a diagonal is not part of the notation", node
+            )
         return Ref(name, indices, node.col_offset)
 
     def index(self, node):

@@ -1,8 +1,9 @@
 """Which values are probabilities and which are raw scores: what a loss may be given.
 
-cross_entropy takes scores, since it has a softmax of its own; nll takes probabilities, since it takes their logarithm.
-Either given the other would run and compute something else. What is known of a value follows from the nodes that
-compute it, whatever names it was given on the way: 1 * P, -(-P), P + 0 and P / 1 are P.
+cross_entropy takes scores, since it has a softmax of its own; nll takes probabilities, since it
+takes their logarithm. Either given the other would run and compute something else. What is known of
+a value follows from the nodes that compute it, whatever names it was given on the way: 1 * P,
+-(-P), P + 0 and P / 1 are P.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ from math import isclose
 
 from .graph import Contraction, Map, Softmax
 
-ANY_SIGN = ("tanh", "log")              # their results may be negative whatever they are given
+ANY_SIGN = ("tanh", "log")  # their results may be negative whatever they are given
 
 
 class Kinds:
     """What is known of each value, kept by position of its indices.
 
-    parts   name -> {(origin, where): number}: the value is the sum of number * origin, whose index k is its index where[k]
+    parts   name -> {(origin, where): number}: the value is the sum of number * origin, and index k
+            of the origin is its index where[k]
     over    name of a softmax -> the position over which it is one
-    raw     name -> positions along which the value may be negative: a parameter, or computed from one
+    raw     name -> positions along which the value may be negative: a parameter's, and what is
+            computed from one
     """
 
     def __init__(self, parameters):
@@ -36,7 +39,13 @@ class Kinds:
             return
         if isinstance(node, Contraction):
             terms = [t for t in node.terms if t.coefficient != 0]
-            raw = {i for t in terms for f in t.factors for k, i in enumerate(f.indices) if k in self.raw.get(f.name, ())}
+            raw = {
+                i
+                for t in terms
+                for f in t.factors
+                for k, i in enumerate(f.indices)
+                if k in self.raw.get(f.name, ())
+            }
             self.raw[out.name] = {k for k, i in enumerate(out.indices) if i in raw}
             if all(len(t.factors) == 1 and not t.powers for t in terms):
                 self.rename(out, [(t.factors[0], t.coefficient) for t in terms])
@@ -46,7 +55,9 @@ class Kinds:
                 self.rename(out, [(node.arg, 1.0)])
 
     def rename(self, out, terms):
-        """out = the sum of number * value over (value, number), where all have the same indices in some order."""
+        """out = the sum of number * value over (value, number), where all have the same indices in
+        some order.
+        """
         found = {}
         for value, number in terms:
             if set(value.indices) != set(out.indices):
@@ -66,7 +77,9 @@ class Kinds:
             return set(range(len(node.out.indices)))
         odd = node.function == "power" and node.exponent % 2 == 1
         if odd or node.function == "relu":
-            return {k for k, i in enumerate(node.out.indices) if i in {node.arg.indices[m] for m in arg}}
+            return {
+                k for k, i in enumerate(node.out.indices) if i in {node.arg.indices[m] for m in arg}
+            }
         return set()
 
     def softmaxes(self, ref, index):
@@ -79,7 +92,9 @@ class Kinds:
         return found
 
     def check(self, statement, loss, scores, target):
-        """NotationError for probabilities given to cross_entropy, raw scores to nll, or raw scores as a distribution."""
+        """NotationError for probabilities given to cross_entropy, raw scores to nll, or raw scores
+        as a distribution.
+        """
         if loss.function == "squared_error":
             return
         index = loss.over[0]
@@ -87,24 +102,34 @@ class Kinds:
         mixed = softmaxes and min(softmaxes.values()) > 0 and isclose(sum(softmaxes.values()), 1)
         if loss.function == "cross_entropy" and mixed:
             names = " and ".join(softmaxes)
-            is_one = "is a softmax already" if names == scores.name else f"is the softmax {names} by another name"
+            is_one = (
+                "is a softmax already"
+                if names == scores.name
+                else f"is the softmax {names} by another name"
+            )
             is_one = is_one if len(softmaxes) == 1 else f"is a mixture of the softmaxes {names}"
             raise statement.error(
-                f"cross_entropy takes scores and {scores.name} {is_one}: use nll({scores}, {target}), "
-                "or give cross_entropy the scores",
+                f"cross_entropy takes scores and {scores.name} {is_one}: "
+                f"use nll({scores}, {target}), or give cross_entropy the scores",
                 scores,
             )
         negative = softmaxes and max(softmaxes.values()) < 0
         if loss.function == "nll" and (self.is_raw(scores, index) or negative):
             raise statement.error(
-                f"nll takes probabilities and {scores.name} is {self.described(scores)}: use cross_entropy({scores}, "
-                f"{target}) for scores, or give nll a softmax of them, as in P[{index}] = softmax(..., over={index})",
+                f"nll takes probabilities and {scores.name} is {self.described(scores)}: "
+                f"use cross_entropy({scores}, {target}) for scores, or give nll a softmax of them, "
+                f"as in P[{index}] = softmax(..., over={index})",
                 scores,
             )
-        if index in target.indices and self.is_raw(target, index) and target.name not in self.parameters:
+        if (
+            index in target.indices
+            and self.is_raw(target, index)
+            and target.name not in self.parameters
+        ):
             raise statement.error(
-                f"the second argument of {loss.function} is what is right, a distribution, and {target.name} is "
-                f"{self.described(target)}; the order is {loss.function}(what the net says, what is right)",
+                f"the second argument of {loss.function} is what is right, a distribution, "
+                f"and {target.name} is {self.described(target)}; "
+                f"the order is {loss.function}(what the net says, what is right)",
                 target,
             )
 
@@ -112,4 +137,8 @@ class Kinds:
         return any(ref.indices[k] == index for k in self.raw.get(ref.name, ()))
 
     def described(self, ref):
-        return "a parameter, so any numbers" if ref.name in self.parameters else "raw scores, no probabilities"
+        return (
+            "a parameter, so any numbers"
+            if ref.name in self.parameters
+            else "raw scores, no probabilities"
+        )

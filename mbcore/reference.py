@@ -1,7 +1,9 @@
-"""The printed loops, run as they stand: one Python number at a time. Slow and obvious; the oracle of the kernels.
+"""The printed loops, run as they stand: one Python number at a time. Slow and obvious; the oracle
+of the kernels.
 
-Its forward pass shares nothing with the kernels but the graph. Its backward pass has the same rules as the
-program's, so gradients are checked against differences and automatic differentiation, not against this.
+Its forward pass shares nothing with the kernels but the graph. Its backward pass has the same rules
+as the program's, so gradients are checked against differences and automatic differentiation, not
+against this.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ def _softplus(x):
     return max(x, 0.0) + np.log1p(np.exp(-abs(x)))
 
 
-# NumPy's, on one number at a time: what overflows is inf and what is no number is nan, as in the kernels.
+# NumPy's, on one number at a time: what overflows is inf, what is no number is nan, as in kernels.
 FUNCTIONS = {
     "sigmoid": lambda x: np.exp(-_softplus(-x)),
     "tanh": np.tanh,
@@ -35,12 +37,18 @@ FUNCTIONS = {
 
 @np.errstate(all="ignore")
 def run(loops, arrays, sizes, shapes):
-    """Run Loops over float64 arrays. arrays: name -> array; sizes: index -> int; shapes: name -> indices.
+    """Run Loops over float64 arrays. arrays: name -> array; sizes: index -> int; shapes: name ->
+    indices.
 
-    Returns a new dictionary with every array the loops wrote as well. B in an expression is the size of b.
+    Returns a new dictionary with every array the loops wrote as well. B in an expression is the
+    size of b.
     """
-    arrays = {name: np.array(a, dtype=None if np.issubdtype(np.asarray(a).dtype, np.integer) else np.float64)
-              for name, a in arrays.items()}
+    arrays = {
+        name: np.array(
+            a, dtype=None if np.issubdtype(np.asarray(a).dtype, np.integer) else np.float64
+        )
+        for name, a in arrays.items()
+    }
     numbers = {size_of(index).name: float(n) for index, n in sizes.items()}
     for loop in loops:
         if loop.target.name not in arrays:
@@ -56,15 +64,25 @@ def run(loops, arrays, sizes, shapes):
 def value(e, place, arrays, numbers):
     """One number: the expression e where the indices have the values in place."""
     match e:
-        case Number(): return np.float64(e.value)
-        case Ref() if e.name in numbers and not e.indices: return np.float64(numbers[e.name])
-        case Ref(): return np.float64(arrays[e.name][_where(e, place, arrays)])
-        case Sum(): return sum(sign * value(t, place, arrays, numbers) for sign, t in e.terms)
-        case Product(): return math.prod(value(f, place, arrays, numbers) for f in e.factors)
-        case Power(): return value(e.base, place, arrays, numbers) ** e.exponent
-        case Call(): return FUNCTIONS[e.function](value(e.args[0], place, arrays, numbers))
+        case Number():
+            return np.float64(e.value)
+        case Ref() if e.name in numbers and not e.indices:
+            return np.float64(numbers[e.name])
+        case Ref():
+            return np.float64(arrays[e.name][_where(e, place, arrays)])
+        case Sum():
+            return sum(sign * value(t, place, arrays, numbers) for sign, t in e.terms)
+        case Product():
+            return math.prod(value(f, place, arrays, numbers) for f in e.factors)
+        case Power():
+            return value(e.base, place, arrays, numbers) ** e.exponent
+        case Call():
+            return FUNCTIONS[e.function](value(e.args[0], place, arrays, numbers))
     raise TypeError(f"expression: expected one of the loops' grammar, got {type(e).__name__}")
 
 
 def _where(ref, place, arrays):
-    return tuple(place[i] if isinstance(i, str) else int(arrays[i.name][_where(i, place, arrays)]) for i in ref.indices)
+    return tuple(
+        place[i] if isinstance(i, str) else int(arrays[i.name][_where(i, place, arrays)])
+        for i in ref.indices
+    )

@@ -1,4 +1,6 @@
-"""Where a letter is summed. Oracle: each line written out in NumPy, sum by sum; of the gates and gradients, PyTorch."""
+"""Where a letter is summed. Oracle: each line written out in NumPy, sum by sum; of the gates and
+gradients, PyTorch.
+"""
 
 import re
 
@@ -10,7 +12,11 @@ from numpy.testing import assert_allclose
 import mbcore as mb
 
 RNG = np.random.default_rng(12)
-A = {name: RNG.uniform(0.2, 1.5, 3) for name in "xucdWVU"} | {"m": RNG.uniform(0.2, 1.5, (3, 3))} | {"k": 0.7}
+A = (
+    {name: RNG.uniform(0.2, 1.5, 3) for name in "xucdWVU"}
+    | {"m": RNG.uniform(0.2, 1.5, (3, 3))}
+    | {"k": 0.7}
+)
 SIG = lambda z: 1 / (1 + np.exp(-z))
 
 
@@ -18,11 +24,15 @@ def soft(z):
     return np.exp(z) / np.exp(z).sum()
 
 
-# ---------------------------------------------------------------- the rule, line by line: text, value in NumPy, sum signs
+# ------------------------------------ the rule, line by line: text, value in NumPy, sum signs
 
 LINES = [
     # the lines of CASES.md
-    ("sigmoid(W[i]*x[i]) * tanh(V[i]*x[i])", lambda x, u, W, V, **_: SIG(W @ x) * np.tanh(V @ x), 2),
+    (
+        "sigmoid(W[i]*x[i]) * tanh(V[i]*x[i])",
+        lambda x, u, W, V, **_: SIG(W @ x) * np.tanh(V @ x),
+        2,
+    ),
     ("x[i]*u[i] / sqrt(x[i]*x[i])", lambda x, u, **_: x @ u / np.sqrt(x @ x), 2),
     ("(W[i]*x[i]) * (V[i]*x[i])", lambda x, W, V, **_: (W @ x) * (V @ x), 2),
     ("(W[i] + V[i]) * x[i]", lambda x, W, V, **_: (W + V) @ x, 1),
@@ -52,19 +62,30 @@ LINES = [
     ("(W[i]*x[i]) / (V[i]*x[i])", lambda x, W, V, **_: (W @ x) / (V @ x), 2),
     ("x[i]*u[i] / (W[i]*x[i])**2", lambda x, u, W, **_: x @ u / (W @ x) ** 2, 2),
     ("((W[i]*x[i]) * (V[i]*x[i]))**0.5", lambda x, W, V, **_: np.sqrt((W @ x) * (V @ x)), 2),
-    ("tanh(2*(W[i]*x[i])) * (V[i]*x[i] + 1)", lambda x, W, V, **_: np.tanh(2 * (W @ x)) * (V @ x + 1), 2),
+    (
+        "tanh(2*(W[i]*x[i])) * (V[i]*x[i] + 1)",
+        lambda x, W, V, **_: np.tanh(2 * (W @ x)) * (V @ x + 1),
+        2,
+    ),
     ("(W[i]*x[i] + 1) * (V[i]*x[i] - 1)", lambda x, W, V, **_: (W @ x + 1) * (V @ x - 1), 2),
     ("(W[i]*x[i]) * u[i] * V[i]", lambda x, u, W, V, **_: (W @ x) * (u @ V), 2),
     ("((W[i] + 1) * (x[i] - V[i]))", lambda x, W, V, **_: (W + 1) @ (x - V), 1),
-    ("exp(-0.1 * (W[i]*x[i]) * sigmoid(V[i]*x[i] - 1))", lambda x, W, V, **_: np.exp(-0.1 * (W @ x) * SIG(V @ x - 1)), 2),
-    ("tanh(tanh(tanh(W[i]*x[i]) * (V[i]*x[i])) * (U[i]*x[i]))",
-     lambda x, W, V, U, **_: np.tanh(np.tanh(np.tanh(W @ x) * (V @ x)) * (U @ x)), 3),
+    (
+        "exp(-0.1 * (W[i]*x[i]) * sigmoid(V[i]*x[i] - 1))",
+        lambda x, W, V, **_: np.exp(-0.1 * (W @ x) * SIG(V @ x - 1)),
+        2,
+    ),
+    (
+        "tanh(tanh(tanh(W[i]*x[i]) * (V[i]*x[i])) * (U[i]*x[i]))",
+        lambda x, W, V, U, **_: np.tanh(np.tanh(np.tanh(W @ x) * (V @ x)) * (U @ x)),
+        3,
+    ),
     # two letters at once
     ("x[i] * m[i,j] * u[j]", lambda x, m, u, **_: x @ m @ u, 1),
     ("(m[i,j]*x[j]) * (m[i,j]*u[j])", lambda m, x, u, **_: (m @ x) @ (m @ u), 3),
     ("(m[i,j]*x[j]) * W[i]", lambda m, x, W, **_: (m @ x) @ W, 2),
     ("W[i] * tanh(m[i,j]*x[j])", lambda m, x, W, **_: W @ np.tanh(m @ x), 2),
-    # another term of the same sum bears the letter alone: free in all of them, also inside their functions and brackets
+    # another term of the same sum bears the letter alone: free in all, also inside their functions
     ("V[i] * (tanh(W[i]*x[i]) + u[i])", lambda x, u, W, V, **_: V @ (np.tanh(W * x) + u), 1),
     ("V[i] * ((W[i]*x[i]) + u[i])", lambda x, u, W, V, **_: V @ (W * x + u), 1),
     ("V[i] * (1 - (u[i] + W[i]*x[i]))", lambda x, u, W, V, **_: V @ (1 - u - W * x), 1),
@@ -76,16 +97,36 @@ LINES = [
     ("u[i] * (V[i] * sum(x[i], over=i))", lambda x, u, V, **_: x.sum() * (u @ V), 2),
     ("sum(W[i] * sum(x[i]*V[i], over=i), over=i)", lambda x, W, V, **_: W.sum() * (x @ V), 2),
     ("sum(m[i,j]*x[j], over=i)", lambda m, x, **_: (m @ x).sum(), 2),
-    ("mean(m[i,j]*x[j] * (m[i,j]*u[j]), over=i)", lambda m, x, u, **_: ((m @ x) * (m @ u)).mean(), 2),
+    (
+        "mean(m[i,j]*x[j] * (m[i,j]*u[j]), over=i)",
+        lambda m, x, u, **_: ((m @ x) * (m @ u)).mean(),
+        2,
+    ),
     # softmax keeps its letter, which is free in its argument
     ("W[i] * softmax(x[i], over=i)", lambda x, W, **_: W @ soft(x), 1),
     ("u[i] * softmax(W[i]*x[i], over=i)", lambda x, u, W, **_: u @ soft(W * x), 1),
     ("u[i] * softmax(m[i,j]*x[j], over=i)", lambda m, x, u, **_: u @ soft(m @ x), 2),
-    ("u[i] * softmax(V[i] * tanh(W[j]*x[j]), over=i)", lambda x, u, W, V, **_: u @ soft(V * np.tanh(W @ x)), 2),
+    (
+        "u[i] * softmax(V[i] * tanh(W[j]*x[j]), over=i)",
+        lambda x, u, W, V, **_: u @ soft(V * np.tanh(W @ x)),
+        2,
+    ),
     # a loss sums what its arguments bear
-    ("W[i]*x[i] * squared_error(u[i], c[i])", lambda x, u, c, W, **_: W @ x * 0.5 * ((u - c) ** 2).sum(), 1),
-    ("sum(W[i] * squared_error(u[i], c[i]), over=i)", lambda u, c, W, **_: W @ (0.5 * (u - c) ** 2), 1),
-    ("W[i] * (squared_error(u[i], c[i]) + d[i])", lambda u, c, d, W, **_: W @ (0.5 * (u - c) ** 2 + d), 1),
+    (
+        "W[i]*x[i] * squared_error(u[i], c[i])",
+        lambda x, u, c, W, **_: W @ x * 0.5 * ((u - c) ** 2).sum(),
+        1,
+    ),
+    (
+        "sum(W[i] * squared_error(u[i], c[i]), over=i)",
+        lambda u, c, W, **_: W @ (0.5 * (u - c) ** 2),
+        1,
+    ),
+    (
+        "W[i] * (squared_error(u[i], c[i]) + d[i])",
+        lambda u, c, d, W, **_: W @ (0.5 * (u - c) ** 2 + d),
+        1,
+    ),
     # numbers
     ("sqrt(4) * W[i] * x[i] / (1 + 1)", lambda x, W, **_: W @ x, 1),
     ("W[i]*x[i]*k - 2**0.5", lambda x, W, k, **_: W @ x * k - 2**0.5, 1),
@@ -93,7 +134,11 @@ LINES = [
 ELEMENTS = [
     ("V[i] * tanh(W[i]*x[i])", lambda x, W, V, **_: V * np.tanh(W * x), 0),
     ("V[i] * (W[i]*x[i])", lambda x, W, V, **_: V * W * x, 0),
-    ("tanh(m[i,j]*x[j]) * sigmoid(m[i,j]*u[j])", lambda m, x, u, **_: np.tanh(m @ x) * SIG(m @ u), 2),
+    (
+        "tanh(m[i,j]*x[j]) * sigmoid(m[i,j]*u[j])",
+        lambda m, x, u, **_: np.tanh(m @ x) * SIG(m @ u),
+        2,
+    ),
     ("x[i] / sum(x[i], over=i)", lambda x, **_: x / x.sum(), 1),
     ("softmax(m[i,j]*x[j] - u[i], over=i)", lambda m, x, u, **_: soft(m @ x - u), 1),
     ("squared_error(x[i], u[i])", lambda x, u, **_: 0.5 * (x - u) ** 2, 0),
@@ -109,7 +154,10 @@ def sums(tex):
     return tex.count(r"\sum")
 
 
-@pytest.mark.parametrize("left, text, value, signs", [("L", *line) for line in LINES] + [("h[i]", *line) for line in ELEMENTS])
+@pytest.mark.parametrize(
+    "left, text, value, signs",
+    [("L", *line) for line in LINES] + [("h[i]", *line) for line in ELEMENTS],
+)
 def test_the_rule(left, text, value, signs):
     model = mb.equations(f"{left} = {text}")
     expected, (params, inputs) = value(**A), given(model)
@@ -121,17 +169,23 @@ def test_the_rule(left, text, value, signs):
 
     batch = model.with_index("b").with_index("r", parameters=True)
     for same in (batch, mb.equations(str(model)).with_index("r", parameters=True).with_index("b")):
-        net = same.compile(dtype="float64", **{i: {"r": 2, "b": 4}.get(i, 3) for i in letters_of(same)})
+        net = same.compile(
+            dtype="float64", **{i: {"r": 2, "b": 4}.get(i, 3) for i in letters_of(same)}
+        )
         for p, array in params.items():
             net.params[p][...] = array
         net.forward(**{n: np.broadcast_to(A[n], (2, 4, *np.shape(A[n]))) for n in inputs})
-        assert_allclose(net.values[name], np.broadcast_to(expected, net.values[name].shape), rtol=1e-12)
+        assert_allclose(
+            net.values[name], np.broadcast_to(expected, net.values[name].shape), rtol=1e-12
+        )
     assert sums(batch.latex()) == signs
 
 
 def letters_of(model):
     graph = model.graph
-    return {i for indices in graph.shapes.values() for i in indices} | {used for used, _, _ in graph.same_sizes}
+    return {i for indices in graph.shapes.values() for i in indices} | {
+        used for used, _, _ in graph.same_sizes
+    }
 
 
 @pytest.mark.parametrize("text", [line[0] for line in LINES])
@@ -166,12 +220,24 @@ def test_gradients_are_those_of_the_sums(text):
 # ---------------------------------------------------------------- two readings, or none
 
 REFUSED = [
-    ("L = V[i] * tanh(W[i]*x[i])", "V[i]", r"i is summed inside tanh\(…\) and stands once outside it: use another letter or "
-     r"another line, or write sum\(…, over=i\). Inside: tanh\(W\[i\] \* x\[i\]\); outside: V\[i\]"),
-    ("L = V[i] * (W[i]*x[i])", "V[i]", r"i is summed inside \(…\) and stands once outside it: drop the bracket, or use another"),
+    (
+        "L = V[i] * tanh(W[i]*x[i])",
+        "V[i]",
+        r"i is summed inside tanh\(…\) and stands once outside it: use another letter or "
+        r"another line, or write sum\(…, over=i\). Inside: tanh\(W\[i\] \* x\[i\]\); outside: V\[i\]",
+    ),
+    (
+        "L = V[i] * (W[i]*x[i])",
+        "V[i]",
+        r"i is summed inside \(…\) and stands once outside it: drop the bracket, or use another",
+    ),
     ("L = (W[i]*x[i]) * V[i]", "V[i]", r"inside \(…\).*drop the bracket"),
     ("L = -(W[i]*x[i]) * V[i]", "V[i]", "drop the bracket"),
-    ("L = x[i] / (W[i]*x[i])", "x[i] /", r"i is summed inside \(…\) and stands once outside it: use another letter"),
+    (
+        "L = x[i] / (W[i]*x[i])",
+        "x[i] /",
+        r"i is summed inside \(…\) and stands once outside it: use another letter",
+    ),
     ("L = x[i] * (W[i]*x[i])**2", "x[i] *", r"i is summed inside \(…\)"),
     ("L = x[i] / sqrt(x[i]*x[i])", "x[i] /", r"inside sqrt\(…\)"),
     ("L = x[i] * exp(2 * tanh(W[i]*x[i]))", "x[i] *", r"inside tanh\(…\)"),
@@ -184,15 +250,31 @@ REFUSED = [
     ("L = W[y] * cross_entropy(s[y], target)", "W[y]", r"inside cross_entropy\(…\)"),
     ("L = x[i]*u[i] + V[i] * (W[i]*x[i])", "V[i]", "drop the bracket"),
     ("h[j] = m[j,i] * tanh(W[i]*x[i])", "m[j,i]", r"inside tanh\(…\)"),
-    ("L = tanh(W[i]*x[i]) + d[i]", "d[i]", "i of d\\[i\\] stands once and the left side lacks it; .*sum\\(..., over=i\\)"),
+    (
+        "L = tanh(W[i]*x[i]) + d[i]",
+        "d[i]",
+        "i of d\\[i\\] stands once and the left side lacks it; .*sum\\(..., over=i\\)",
+    ),
     ("L = W[i]*x[i] + d[i]", "d[i]", "i of d\\[i\\] stands once"),
     ("L = x[i]", "x[i]", "stands once"),
     ("L = W[i] * sum(x[i], over=i)", "W[i]", "stands once"),
     ("L = x[i]**2", "x[i]", "stands once"),
     ("h = 2 * softmax(x[j], over=j)", "softmax", "missing on the left"),
-    ("L = sum(x[i]*u[i], over=j) * W[j,k] * V[j,k]", "sum", "has no index j, so there is nothing to take sum over"),
-    ("e[d] = E0[word,d]", "E0", r"word of E0\[word,d\] stands once.*multiply by a one-hot input, as in E0\[w,d\] \* x\[w\]"),
-    ("e[d] = E0[w,d]", "E0", r"sum\(..., over=w\); to pick by a label, multiply by a one-hot input, as in E0\[w,d\] \* x\[w\]"),
+    (
+        "L = sum(x[i]*u[i], over=j) * W[j,k] * V[j,k]",
+        "sum",
+        "has no index j, so there is nothing to take sum over",
+    ),
+    (
+        "e[d] = E0[word,d]",
+        "E0",
+        r"word of E0\[word,d\] stands once.*multiply by a one-hot input, as in E0\[w,d\] \* x\[w\]",
+    ),
+    (
+        "e[d] = E0[w,d]",
+        "E0",
+        r"sum\(..., over=w\); to pick by a label, multiply by a one-hot input, as in E0\[w,d\] \* x\[w\]",
+    ),
 ]
 
 
@@ -200,7 +282,7 @@ def refused(text, place, reason):
     with pytest.raises(mb.NotationError, match=reason) as caught:
         mb.equations(text)
     e = caught.value
-    assert e.line == text.count("\n") + 1 and text.split("\n")[-1][e.column - 1:].startswith(place)
+    assert e.line == text.count("\n") + 1 and text.split("\n")[-1][e.column - 1 :].startswith(place)
 
 
 @pytest.mark.parametrize("text, place, reason", REFUSED, ids=[t for t, _, _ in REFUSED])
@@ -217,22 +299,51 @@ def test_deep_brackets_take_no_time():
 # ---------------------------------------------------------------- views: text, LaTeX, loops
 
 SHOWN = [
-    ("L = (W[i]*x[i]) * (V[i]*x[i])", "L = (W[i] * x[i]) * (V[i] * x[i])",
-     r"\left(\sum_{i} W[i]\, x[i]\right)\, \left(\sum_{i} V[i]\, x[i]\right)",
-     "for i: L~ += W[i] * x[i]\nfor i: L~2 += V[i] * x[i]\nL += L~ * L~2"),
-    ("h[j] = tanh(W[j,i]*x[i]) * sigmoid(V[j,i]*x[i])", "h[j] = tanh(W[j,i] * x[i]) * sigmoid(V[j,i] * x[i])",
-     r"\tanh\left(\sum_{i} W[j,i]\, x[i]\right)\, \sigma\left(\sum_{i} V[j,i]\, x[i]\right)",
-     "for i,j: h~2[j] += W[j,i] * x[i]\nfor j: h~[j] += tanh(h~2[j])\n"
-     "for i,j: h~4[j] += V[j,i] * x[i]\nfor j: h~3[j] += sigmoid(h~4[j])\nfor j: h[j] += h~[j] * h~3[j]"),
-    ("L = -W[i]*x[i]/2", "L = -W[i] * x[i] / 2", r"-\sum_{i} \frac{W[i]\, x[i]}{2}", "for i: L -= 0.5 * W[i] * x[i]"),
+    (
+        "L = (W[i]*x[i]) * (V[i]*x[i])",
+        "L = (W[i] * x[i]) * (V[i] * x[i])",
+        r"\left(\sum_{i} W[i]\, x[i]\right)\, \left(\sum_{i} V[i]\, x[i]\right)",
+        "for i: L~ += W[i] * x[i]\nfor i: L~2 += V[i] * x[i]\nL += L~ * L~2",
+    ),
+    (
+        "h[j] = tanh(W[j,i]*x[i]) * sigmoid(V[j,i]*x[i])",
+        "h[j] = tanh(W[j,i] * x[i]) * sigmoid(V[j,i] * x[i])",
+        r"\tanh\left(\sum_{i} W[j,i]\, x[i]\right)\, \sigma\left(\sum_{i} V[j,i]\, x[i]\right)",
+        "for i,j: h~2[j] += W[j,i] * x[i]\nfor j: h~[j] += tanh(h~2[j])\n"
+        "for i,j: h~4[j] += V[j,i] * x[i]\nfor j: h~3[j] += sigmoid(h~4[j])\nfor j: h[j] += h~[j] * h~3[j]",
+    ),
+    (
+        "L = -W[i]*x[i]/2",
+        "L = -W[i] * x[i] / 2",
+        r"-\sum_{i} \frac{W[i]\, x[i]}{2}",
+        "for i: L -= 0.5 * W[i] * x[i]",
+    ),
     ("L = a / (b + c) / d", "L = a / (b + c) / d", r"\frac{a}{\left(b + c\right)\, d}", None),
     ("L = 2 * 3 * a", "L = 2 * 3 * a", r"2 \cdot 3\, a", "L += 6 * a"),
-    ("L = 1e-7 * a**0.3333333333333333", "L = 1e-07 * a**0.3333333333333333", r"10^{-7}\, a^{0.3333333333333333}", None),
-    ("L = 0.123456789 * log(a)**2", "L = 0.123456789 * log(a)**2",
-     r"0.123456789\, \left(\log\left(a\right)\right)^{2}", None),
-    ("L = sum(x[i], over=i)**2", "L = sum(x[i], over=i)**2", r"\left(\sum_{i} \left(x[i]\right)\right)^{2}", None),
-    ("L = 2 * sum(x[i], over=i) * a", "L = 2 * sum(x[i], over=i) * a",
-     r"2\, \left(\sum_{i} \left(x[i]\right)\right)\, a", None),
+    (
+        "L = 1e-7 * a**0.3333333333333333",
+        "L = 1e-07 * a**0.3333333333333333",
+        r"10^{-7}\, a^{0.3333333333333333}",
+        None,
+    ),
+    (
+        "L = 0.123456789 * log(a)**2",
+        "L = 0.123456789 * log(a)**2",
+        r"0.123456789\, \left(\log\left(a\right)\right)^{2}",
+        None,
+    ),
+    (
+        "L = sum(x[i], over=i)**2",
+        "L = sum(x[i], over=i)**2",
+        r"\left(\sum_{i} \left(x[i]\right)\right)^{2}",
+        None,
+    ),
+    (
+        "L = 2 * sum(x[i], over=i) * a",
+        "L = 2 * sum(x[i], over=i) * a",
+        r"2\, \left(\sum_{i} \left(x[i]\right)\right)\, a",
+        None,
+    ),
     ("L = (1/3) * a", "L = (1/3) * a", r"\left(\frac{1}{3}\right)\, a", None),
 ]
 
@@ -247,19 +358,25 @@ def test_every_view_shows_where_the_sums_stand(text, shown, tex, loops):
 
 
 def mathjax_2(tex):
-    """How MathJax 2 reads \\color: with two arguments, of which the second is one group or one sign."""
+    """How MathJax 2 reads \\color: with two arguments, of which the second is one group or one
+    sign.
+    """
     return re.findall(r"\\color\{#\w+\}(\{(?:[^{}]|\{[^{}]*\})*\}|\\?\w+)", tex)
 
 
 def test_the_highlight_is_one_group_behind_the_colour():
-    """{\\color{c}\\boldsymbol{b}} is an error in MathJax 2: its \\color takes \\boldsymbol without an argument."""
-    tex = mb.equations("m[j] = mean(W[j,i] * x[i], over=b)\nL = m[j] * m[j]").with_index("b").latex()
+    """{\\color{c}\\boldsymbol{b}} is an error in MathJax 2: its \\color takes \\boldsymbol without
+    an argument.
+    """
+    tex = (
+        mb.equations("m[j] = mean(W[j,i] * x[i], over=b)\nL = m[j] * m[j]").with_index("b").latex()
+    )
     found = mathjax_2(tex)
     assert len(found) == 2 and set(found) == {r"{\boldsymbol{b}}"}
     assert all(f"{{\\color{{#D55E00}}{group}}}" in tex for group in found)
 
 
-# ---------------------------------------------------------------- gates as on paper. Oracle: PyTorch, float64
+# ------------------------------------ gates as on paper. Oracle: PyTorch, float64
 
 GLU = "h[j] = (W[j,i]*x[i] + B0[j]) * sigmoid(V[j,i]*x[i] + C0[j])"
 HIGHWAY = """
@@ -283,11 +400,20 @@ ATTENTION = """
 """
 PAPER = {
     "GLU": (GLU, lambda T, p, x: (x @ p["W"].T + p["B0"]) * T.sigmoid(x @ p["V"].T + p["C0"])),
-    "highway": (HIGHWAY, lambda T, p, x: T.lerp(x, T.tanh(x @ p["W"].T + p["B0"]), T.sigmoid(x @ p["T"].T + p["C0"]))),
+    "highway": (
+        HIGHWAY,
+        lambda T, p, x: T.lerp(
+            x, T.tanh(x @ p["W"].T + p["B0"]), T.sigmoid(x @ p["T"].T + p["C0"])
+        ),
+    ),
     "LSTM": (LSTM, lambda T, p, x, h0, c0: lstm(T, p, x, h0, c0)),
     "GRU": (GRU, lambda T, p, x, h0: gru(T, p, x, h0)),
-    "attention": (ATTENTION, lambda T, p, x: T.nn.functional.scaled_dot_product_attention(
-        x @ p["Wq"].T, x @ p["Wk"].T, x @ p["Wv"].T)),
+    "attention": (
+        ATTENTION,
+        lambda T, p, x: T.nn.functional.scaled_dot_product_attention(
+            x @ p["Wq"].T, x @ p["Wk"].T, x @ p["Wv"].T
+        ),
+    ),
 }
 
 
@@ -296,16 +422,24 @@ def lstm(T, p, x, h0, c0):
     gates = "ifco"
     stacked = [T.cat([p[letter + g] for g in gates]) for letter in "WUB"]
     cell = T.nn.LSTMCell(x.shape[1], h0.shape[1], dtype=T.float64)
-    names = {"weight_ih": stacked[0], "weight_hh": stacked[1], "bias_ih": stacked[2], "bias_hh": 0 * stacked[2]}
+    names = {
+        "weight_ih": stacked[0],
+        "weight_hh": stacked[1],
+        "bias_ih": stacked[2],
+        "bias_hh": 0 * stacked[2],
+    }
     return T.func.functional_call(cell, names, (x, (h0, c0)))[0]
 
 
 def gru(T, p, x, h0):
-    """torch.nn.GRUCell, functional: r, z, n; the bias of the hidden side is Dn in n, 0 elsewhere."""
+    """torch.nn.GRUCell, functional: r, z, n; the bias of the hidden side is Dn in n, 0 elsewhere.
+    """
     ih, hh, bias = (T.cat([p[letter + g] for g in "rzn"]) for letter in "WUB")
     hidden = T.cat([0 * p["Br"], 0 * p["Bz"], p["Dn"]])
     cell = T.nn.GRUCell(x.shape[1], h0.shape[1], dtype=T.float64)
-    return T.func.functional_call(cell, {"weight_ih": ih, "weight_hh": hh, "bias_ih": bias, "bias_hh": hidden}, (x, h0))
+    return T.func.functional_call(
+        cell, {"weight_ih": ih, "weight_hh": hh, "bias_ih": bias, "bias_hh": hidden}, (x, h0)
+    )
 
 
 @pytest.mark.parametrize("name", PAPER)
@@ -317,14 +451,19 @@ def test_gates_as_on_paper(name):
     sizes = {"b": 5, "i": 3, "j": 3, "k": 3, "t": 4, "u": 4, "e": 3}
     net = model.compile(dtype="float64", **{i: sizes[i] for i in letters_of(model)})
     rng = np.random.default_rng(3)
-    inputs = {n: rng.normal(size=[sizes[i] for i in indices]) for n, indices in model.inputs.items()}
+    inputs = {
+        n: rng.normal(size=[sizes[i] for i in indices]) for n, indices in model.inputs.items()
+    }
     for p in net.params.values():
         p[...] = rng.normal(size=p.shape) * 0.7
     losses = net.forward(**inputs)
     net.backward()
 
     tensor = lambda a: T.tensor(a, dtype=T.float64, requires_grad=True)
-    p, given_ = {n: tensor(a) for n, a in net.params.items()}, {n: tensor(a) for n, a in inputs.items()}
+    p, given_ = (
+        {n: tensor(a) for n, a in net.params.items()},
+        {n: tensor(a) for n, a in inputs.items()},
+    )
     h = by_torch(T, p, **{n: a for n, a in given_.items() if n != "y"})
     L = 0.5 * ((h - given_["y"]) ** 2).reshape(5, -1).sum(1)
     L.mean().backward()
