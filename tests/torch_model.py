@@ -41,6 +41,10 @@ class Unsure(Exception):
     """The rule does not say: neither this oracle nor a test of the rule may decide."""
 
 
+class NoBatch(Exception):
+    """L depends on no example: there is nothing to average."""
+
+
 def torch():
     return pytest.importorskip("torch", reason="PyTorch is not installed; it is the oracle here")
 
@@ -129,6 +133,31 @@ def roles(text):
             found.setdefault(name, letters)
     parameters = {name: letters for name, letters in found.items() if name[0].isupper()}
     return parameters, {name: i for name, i in found.items() if name not in parameters}
+
+
+def bearers(text, names, letter=BATCH):
+    """The names that bear this letter, when these do: a value does if something in it does, unless under over=."""
+    found = set(names)
+    for _ in parsed(text):
+        found |= {line.name for line in parsed(text).values() if bears(line.right, found, letter)}
+    return found
+
+
+def bears(e, names, letter=BATCH):
+    if isinstance(e, ast.Call) and e.keywords and letter in over(e):
+        return False
+    if isinstance(e, ast.Name):
+        return e.id in names
+    parts = e.args if isinstance(e, ast.Call) else ast.iter_child_nodes(e)
+    return any(bears(part, names, letter) for part in parts)
+
+
+def lopsided(text, names, letter=BATCH):
+    """Whether a loss has one argument that bears the letter and one that does not."""
+    found = bearers(text, names, letter)
+    calls = [e for line in parsed(text).values() for e in ast.walk(line.right)
+             if isinstance(e, ast.Call) and e.func.id in LOSSES]
+    return any(len({bears(a, found, letter) for a in call.args}) > 1 for call in calls)
 
 
 # ---------------------------------------------------------------------------------------- the rule
@@ -274,7 +303,10 @@ class Batch:
             line = self.lines[name]
             found = self.scope(line.right, frozenset(line.letters))
             order = (BATCH,) * (BATCH in found.letters) + line.letters
-            self.known[name] = Lettered(found.spread(order), order)
+            tensor = found.spread(order)
+            if not tensor.requires_grad:
+                tensor = tensor.clone().requires_grad_()        # a constant has a gradient too
+            self.known[name] = Lettered(tensor, order)
         known = self.known[name]
         front = known.letters[:1] if known.letters[:1] == (BATCH,) else ()
         return known if letters is None else Lettered(known.tensor, front + letters)
@@ -312,6 +344,8 @@ class Batch:
         if function == BRACKET:
             return inner
         if function in ("sum", "mean"):
+            if not set(over(e)) <= set(inner.letters):
+                raise Unsure(f"over={over(e)} and the argument bears {inner.letters}")
             return inner.reduced(getattr(T, function), over(e))
         if function == "softmax":
             axis = inner.letters.index(over(e)[0])
@@ -336,7 +370,9 @@ class Batch:
             return Lettered(weighed, letters).reduced(T.sum, classes)
         rest = tuple(i for i in letters if i not in classes)
         rows = log.spread((*rest, *classes))
-        labels = second.spread(rest).long().expand(rows.shape[:-1])
+        labels = second.spread(rest).long()
+        shape = T.broadcast_shapes(labels.shape, rows.shape[:-1])
+        rows, labels = rows.expand(*shape, -1), labels.expand(shape)
         return Lettered(-rows.gather(-1, labels[..., None])[..., 0], rest)
 
 
@@ -368,7 +404,7 @@ def gradients_of(scalar, wanted, **how):
     """name -> gradient, 0 where the scalar does not depend on it."""
     T = torch()
     names = [name for name, t in wanted.items() if t.requires_grad]
-    if not scalar.requires_grad:
+    if not scalar.requires_grad or not names:
         return {name: T.zeros_like(wanted[name]) for name in wanted}
     found = T.autograd.grad(scalar, [wanted[n] for n in names], allow_unused=True, **how)
     made = dict(zip(names, found))
@@ -391,6 +427,8 @@ def derivatives(text, params, inputs, shared=()):
     given = tensors({**params, **inputs})
     lettered, batch = values(text, given, shared)
     L = lettered["L"].tensor
+    if lettered["L"].letters != (BATCH,):
+        raise NoBatch
     B = len(L)
     floats = {name: t for name, t in given.items() if t.dtype.is_floating_point}
     wanted = {**floats, **{name: v.tensor for name, v in lettered.items()}}
@@ -429,13 +467,7 @@ def by_loops(text, arrays, sizes, shared=()):
     """
     lines = parsed(text)
     inputs = roles(text)[1]
-    bearing = {name for name in inputs if name not in shared}
-    needs = {line.name: line.right for line in lines.values()}
-    while True:                     # a value bears b if something in it does that is not under over=b
-        more = {n for n, e in needs.items() if n not in bearing and bears_batch(e, bearing)}
-        if not more:
-            break
-        bearing |= more
+    bearing = bearers(text, {name for name in inputs if name not in shared})
     memory = {}
 
     def look_up(name, letters, at):
@@ -507,11 +539,3 @@ def by_loops(text, arrays, sizes, shared=()):
 PLAIN = {"sigmoid": lambda s: 1 / (1 + math.exp(-s)), "relu": lambda s: max(s, 0.0), BRACKET: lambda s: s}
 
 
-def bears_batch(e, bearing):
-    """Whether a name that bears b stands here, other than under over=b."""
-    if isinstance(e, ast.Call) and e.keywords and BATCH in over(e):
-        return False
-    if isinstance(e, ast.Name):
-        return e.id in bearing
-    return any(bears_batch(child, bearing) for child in ast.iter_child_nodes(e)
-               if not isinstance(child, ast.keyword))
