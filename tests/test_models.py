@@ -73,6 +73,7 @@ class Comparison:
             return
         equations = self.accepted(text)
         self.printed(equations)
+        self.unrolled(equations, right[self.model.B, 0])
         singles = self.single(equations, right)
         if parameters:                          # r is what parameters bear
             self.replicas(equations, right, singles)
@@ -109,7 +110,8 @@ class Comparison:
             self.counted["left out: the rule does not say"] += 1
             return None
         numbers = [*right.values.values(), *right.grads.values(), *right.each.values()]
-        if not all(np.isfinite(a).all() for a in numbers) or largest(numbers) > WILD:
+        if not all(np.isfinite(a).all() for a in numbers) or largest(numbers) > WILD \
+                or right.largest > WILD:
             self.counted["left out: numbers too large"] += 1
             return None
         return right
@@ -120,8 +122,25 @@ class Comparison:
         before, after = (torch_model.values(text, torch_model.tensors({**params, **inputs}), self.model.shared)[0]
                          for text in (self.model.text, str(equations)))
         for name, value in before.items():
-            close(f"{name} of the text as printed,\n{equations}\n", after[name].tensor.detach(), value.tensor.detach())
+            close(f"{name} of the text as printed,\n{equations}\n", torch_model.array(after[name].tensor),
+                  torch_model.array(value.tensor))
+        batch = str(equations.with_index("b", shared=self.model.shared))
+        if squeezed(batch.replace("[b]", "").replace("[b,", "[")) != squeezed(str(equations)):
+            raise Disagreement(f"with_index has changed more than indices:\n{batch}\nof\n{equations}")
         self.counted["printed texts"] += 1
+
+    def unrolled(self, equations, right):
+        """B copies of the text, as they are printed, have the mean loss of the batch."""
+        params, inputs = self.given(self.model.B, 0)
+        if "over=b" in self.model.text or self.model.B > 3:
+            return
+        text = str(equations.unrolled(self.model.B))
+        copies = {f"{name}_{b}": a if name in self.model.shared else a[b]
+                  for name, a in inputs.items() for b in range(self.model.B)}
+        given = torch_model.tensors({**params, **copies})
+        made, _ = torch_model.values(text, given, shared=copies)
+        close(f"L of the copies,\n{text}\n", torch_model.array(made["L"].tensor), right.values["L"].mean(), right.largest)
+        self.counted["unrolled texts"] += 1
 
     # ------------------------------------------------------------------------------------ one network
 
@@ -151,7 +170,7 @@ class Comparison:
         close(f"L returned, {where}", losses, right.values["L"], largest(losses))
         program.backward()
         values, grads = program.values, program.grads
-        scale = largest(right.values.values())
+        scale = right.largest
         for name, value in right.values.items():
             close(f"{name}, {where}", values[name], value, scale)
             self.counted["values"] += 1
@@ -258,6 +277,10 @@ class Comparison:
             got = found[name][k] if bears else found[name]
             close(f"{name}, {where}", got, expected, scale)
             self.counted["arrays of a replica"] += 1
+
+
+def squeezed(text):
+    return "".join(text.split())
 
 
 def copies(found, wanted):

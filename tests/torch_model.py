@@ -291,7 +291,8 @@ class Batch:
 
     def __init__(self, text, arrays, shared=()):
         """arrays: name -> tensor, with b in front of inputs that are not in `shared`."""
-        self.lines, self.known, self.kinks = parsed(text), {}, []
+        self.lines, self.known = parsed(text), {}
+        self.kinks, self.largest = [], 1.0
         for kind, found in zip(("parameter", "input"), roles(text)):
             for name, letters in found.items():
                 bears = kind == "input" and name not in shared
@@ -326,7 +327,13 @@ class Batch:
         total = 1.0
         for one, power in made:
             total = total * one.spread(letters) if power == 1 else total / one.spread(letters)
+        self.watch(total)
         return Lettered(total, letters).reduced(torch().sum, read_product(e, free).summed)
+
+    def watch(self, tensor):
+        """Remember how large numbers became on the way; inf for what is none."""
+        top = float(tensor.detach().abs().max())
+        self.largest = max(self.largest, top) if top == top else math.inf
 
     def factor(self, e, free):
         T = torch()
@@ -340,6 +347,9 @@ class Batch:
         function = e.func.id
         if function in LOSSES:
             return self.loss(e, free)
+        if function == "log" and is_call(e.args[0], "sigmoid"):     # its tail is lost in two steps
+            inner = self.scope(e.args[0].args[0], free)
+            return Lettered(T.nn.functional.logsigmoid(inner.tensor), inner.letters)
         inner = self.scope(e.args[0], free.union(over(e) if e.keywords else ()))
         if function == BRACKET:
             return inner
@@ -374,6 +384,10 @@ class Batch:
         shape = T.broadcast_shapes(labels.shape, rows.shape[:-1])
         rows, labels = rows.expand(*shape, -1), labels.expand(shape)
         return Lettered(-rows.gather(-1, labels[..., None])[..., 0], rest)
+
+
+def is_call(e, function):
+    return isinstance(e, ast.Call) and e.func.id == function
 
 
 def exponent(e):
@@ -420,6 +434,7 @@ class Derivatives:
     each: dict              # parameter -> d L[b] / d parameter, [b, ...]
     squares: np.ndarray     # [b], the sum of the squares of each[b]
     kink: float             # how near to 0 an argument of relu came
+    largest: float          # the largest number on the way, inf if one was none
 
 
 def derivatives(text, params, inputs, shared=()):
@@ -432,15 +447,16 @@ def derivatives(text, params, inputs, shared=()):
     B = len(L)
     floats = {name: t for name, t in given.items() if t.dtype.is_floating_point}
     wanted = {**floats, **{name: v.tensor for name, v in lettered.items()}}
-    bears = {name for name, v in batch.known.items() if v.letters[:1] == (BATCH,)}
+    bearing = {name for name, v in batch.known.items() if v.letters[:1] == (BATCH,)}
     found = gradients_of(L.mean(), wanted, retain_graph=True)
-    grads = {name: array(g) * (B if name in bears else 1) for name, g in found.items()}
+    grads = {name: array(g) * (B if name in bearing else 1) for name, g in found.items()}
     own = {name: given[name] for name in params}
     rows = [gradients_of(one, own, retain_graph=True) for one in L]
     each = {name: np.stack([array(row[name]) for row in rows]) for name in params}
     squares = sum(((e**2).reshape(B, -1).sum(1) for e in each.values()), np.zeros(B))
     made = {name: array(v.tensor) for name, v in lettered.items()}
-    return Derivatives(made, bears, grads, each, squares, min(batch.kinks, default=math.inf))
+    return Derivatives(made, bearing, grads, each, squares,
+                       min(batch.kinks, default=math.inf), batch.largest)
 
 
 def array(tensor):
