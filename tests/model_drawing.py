@@ -239,7 +239,7 @@ class Drawing:
         if kind == "squares":
             letters = self.some(self.letters, 2)
             s = self.line("s", letters, self.scores(letters))
-            t = self.new_one("x", letters)
+            t = self.new_one(self.one("xxxT"), letters)
             if self.maybe(0.3):
                 t = self.line("g", letters, self.scores(letters))
             return f"squared_error({s}, {t})"
@@ -249,7 +249,7 @@ class Drawing:
         if kind in ("nll", "soft"):
             s = self.line("P", letters, f"softmax({s}, over=y)")
         if kind in ("scores", "soft") or (kind == "sequence" and self.maybe(0.3)):
-            t = self.new("t", letters, "target")
+            t = self.new(self.one("tttT"), letters, "target")       # T is learned
             self.distributions[t] = "y"
         else:
             t, letters = self.new("target", rest, "target"), rest
@@ -340,19 +340,18 @@ class Drawing:
     # ------------------------------------------------------------------------------------ sizes
 
     def finished(self, text):
-        parameters, inputs = torch_model.roles(text)
-        shared = [n for n in inputs if n == "lam" or self.maybe(0.15)]
-        if torch_model.lopsided(text, set(inputs) - set(shared)) or set(shared) == set(inputs):
-            shared = []                         # the two arguments of a loss have the same examples
-        alike = [n for n in inputs if self.maybe(0.2)]
-        if torch_model.lopsided(text, {*parameters, *inputs} - set(alike), "r"):
-            alike = []
+        inputs = torch_model.roles(text)[1]
+        able = [n for n in inputs if n not in self.labels]      # each example has a label of its own
+        shared = [n for n in able if n == "lam" or self.maybe(0.15)]
+        alike = [n for n in able if self.maybe(0.2)]
+        if set(shared) == set(inputs):
+            shared = []
         B = self.one((1, 2, 2, 3, 4, 5))
         return Model(
             text=text, sizes=self.drawn_sizes(text), B=B, ragged=self.random.randint(1, B),
             R=self.one((1, 2, 2, 3)), replica_first=self.maybe(0.5), shared=tuple(shared), one_for_all=tuple(alike),
             labels={n: y for n, y in self.labels.items() if n in inputs},
-            distributions={n: y for n, y in self.distributions.items() if n in inputs}, seed=self.seed)
+            distributions=dict(self.distributions), seed=self.seed)
 
     def drawn_sizes(self, text):
         """letter -> size: one size for all letters that stand at the same place of the same name."""
@@ -490,4 +489,4 @@ def with_text(model, text, sizes=()):
                    shared=tuple(n for n in model.shared if n in inputs),
                    one_for_all=tuple(n for n in model.one_for_all if n in inputs),
                    labels={n: y for n, y in model.labels.items() if n in inputs},
-                   distributions={n: y for n, y in model.distributions.items() if n in inputs})
+                   distributions=model.distributions)

@@ -63,10 +63,6 @@ class Comparison:
             return
         except torch_model.Refused as reason:
             return self.refused(reason)
-        parameters, inputs = torch_model.roles(text)
-        if torch_model.lopsided(text, set(inputs) - set(self.model.shared)):
-            self.counted["left out: one argument of a loss has no b"] += 1
-            return
         batches = dict.fromkeys((self.model.B, self.model.ragged))
         right = {(B, k): self.by_torch(B, k) for B in batches for k in range(self.model.R)}
         if any(r is None for r in right.values()):
@@ -75,7 +71,7 @@ class Comparison:
         self.printed(equations)
         self.unrolled(equations, right[self.model.B, 0])
         singles = self.single(equations, right)
-        if parameters:                          # r is what parameters bear
+        if torch_model.roles(text)[0]:                          # r is what parameters bear
             self.replicas(equations, right, singles)
         self.counted["models compared"] += 1
 

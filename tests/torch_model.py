@@ -152,14 +152,6 @@ def bears(e, names, letter=BATCH):
     return any(bears(part, names, letter) for part in parts)
 
 
-def lopsided(text, names, letter=BATCH):
-    """Whether a loss has one argument that bears the letter and one that does not."""
-    found = bearers(text, names, letter)
-    calls = [e for line in parsed(text).values() for e in ast.walk(line.right)
-             if isinstance(e, ast.Call) and e.func.id in LOSSES]
-    return any(len({bears(a, found, letter) for a in call.args}) > 1 for call in calls)
-
-
 # ---------------------------------------------------------------------------------------- the rule
 
 
