@@ -79,6 +79,7 @@ class Program:
         self.initialised = False        # whether init or load has set the parameters
         self._filled = None             # the plan whose fills were made last
         self._aside = None              # another program, once hessian_vector_product has needed one
+        self._outside = None            # on a GPU: nan for each example with a label out of range, else 0
         try:
             self.params = Parameters((name, self._memory.view(name, i, self.sizes)) for name, i in graph.roles.parameters.items())
             self._plan = self._plan_for(self.sizes)
@@ -148,10 +149,15 @@ class Program:
         return dict(self._plan.grads)
 
     def forward(self, **inputs):
-        """Compute every value. Inputs by the names in the equations. Returns a copy of L[b]."""
+        """Compute every value. Inputs by the names in the equations. Returns a copy of L[b].
+
+        A label that is no class is refused on a CPU; on a GPU, where looking at it would wait, its L and all gradients are nan.
+        """
         self._load(inputs, self.graph.roles.inputs)
         for _, call in self._plan.forward:
             call()
+        if "L" in self._plan.values:
+            self._spoil(self._plan.values["L"])
         self._state = "forward"
         return self._plan.values["L"].copy() if "L" in self._plan.values else None
 
@@ -162,6 +168,7 @@ class Program:
             raise ValueError("L: the equations compute no L, so there is nothing to differentiate")
         self._state = "forward"                 # an interrupt leaves no gradients that were half computed
         self._plan.grads["L"].fill(1 / self._batch_size() if "loss" in self.mean_in else 1)
+        self._spoil(self._plan.grads["L"])
         for call in self._plan.backward:
             call()
         self._state = "backward"
@@ -177,6 +184,7 @@ class Program:
             raise ValueError("L: the equations compute no L, so there is nothing to learn from")
         losses = self.forward(**inputs)
         self._plan.grads["L"][...] = lr / self._batch_size() ** len(self.mean_in)     # so the gradients come out as steps
+        self._spoil(self._plan.grads["L"])
         for call in self._plan.update:
             call()
         self._state = "step"
@@ -305,6 +313,7 @@ class Program:
         """The gradients of mean(L) alone, whatever `mean_in` says."""
         self.forward(**inputs)
         self._plan.grads["L"].fill(1 / self._batch_size())
+        self._spoil(self._plan.grads["L"])
         for call in self._plan.update:
             call()
         learned = self._plan.learned
@@ -317,7 +326,9 @@ class Program:
     def _run_each(self, steps):
         """Run a per-example pass; returns the binder that knows its arrays."""
         binder = Binder(self.xp, self.graph, self._memory, self._plan.sizes)
-        binder.array(Ref("L.each", self.graph.shapes["L"])).fill(1)
+        start = binder.array(Ref("L.each", self.graph.shapes["L"]))
+        start.fill(1)
+        self._spoil(start)
         calls = binder.backward(steps)
         self._memory.check([*calls, *binder.fills])
         for call in (*binder.fills, *calls):
@@ -353,6 +364,30 @@ class Program:
         self._plan = plan
         for name, array in arrays.items():
             plan.inputs[name][...] = array
+        if self.device == "gpu" and labels:
+            self._outside = self._mark_labels(plan, [name for name in arrays if name in labels])
+
+    def _spoil(self, array):
+        """Make what belongs to an example with a label out of range nan."""
+        if self._outside is not None:
+            array += self._outside
+
+    def _mark_labels(self, plan, names):
+        """nan for each example with a label that is no class, else 0, in the shape of L; such a label is made a 0.
+
+        To refuse it, the host would have to wait for the GPU at every step; and a kernel would take another example's number.
+        """
+        total, frame = 0.0, self.graph.shapes.get("L", ())
+        for name in names:
+            buffer, indices = plan.inputs[name], self.graph.shapes[name]
+            classes = min(plan.sizes[i] for i in self.graph.labels[name])
+            bad = (buffer < 0) | (buffer >= classes)
+            mark = self.xp.where(bad, self.xp.full(buffer.shape, np.nan, self.dtype), 0.0)
+            buffer[...] = self.xp.where(bad, 0, buffer)
+            summed = tuple(k for k, i in enumerate(indices) if i not in frame)
+            kept = tuple(i for i in indices if i in frame)
+            total = total + aligned(Operand(mark.sum(axis=summed) if summed else mark, kept), frame)
+        return total
 
     def _spread(self, lr):
         """lr[r] with an axis for each other index of L."""

@@ -96,6 +96,7 @@ TABLE = (
     Row("matmul", into(lambda xp: xp.matmul, LEFT, RIGHT), "cupy/_core/_routines_linalg.pyx, matmul"),
     Row("matmul", lambda xp, d: xp.matmul(d(LEFT), RIGHT), KERNEL, raises=TypeError),
     Row("where", lambda xp, d: xp.where(d(F) > 0, d(F), 0.0), "cupy/_sorting/search.py, where"),
+    Row("where", lambda xp, d: xp.where(d(INTEGERS) > 1, 0, d(INTEGERS)), "cupy/_sorting/search.py, where"),
 
     # making and moving
     Row("zeros", lambda xp, d: xp.zeros((2, 3), np.float32), "cupy/_creation/basic.py"),

@@ -100,3 +100,36 @@ def test_a_gpu_that_is_not_there_is_refused_in_words(monkeypatch):
         MLP.with_index("b").compile(**SIZES, device="gpu")
     with pytest.raises(RuntimeError, match="no GPU"):
         mb.to_gpu(np.ones(2))
+
+
+POSITIONS = mb.equations("s[p,y] = W[y,i] * x[p,i]\nell[p] = cross_entropy(s[p,y], target[p])\nL = mean(ell[p], over=p)")
+
+
+@pytest.mark.parametrize("kind", ["usual", "slides", "positions", "replicas"])
+@pytest.mark.parametrize("label", [5, -1, 7, 2**40, -(2**40)])
+def test_a_label_out_of_range_never_trains_quietly_on_a_gpu(fake_gpu, kind, label):
+    """Its example has the loss nan, the others their own; every gradient is nan; nobody waited for the device to see it."""
+    model = {"usual": MLP, "slides": SLIDES, "positions": POSITIONS, "replicas": MLP}[kind].with_index("b")
+    model = model.with_index("r", parameters=True) if kind == "replicas" else model
+    more = {"positions": dict(b=4, p=3, i=12, y=5), "replicas": {**SIZES, "r": 2, "b": 4}}.get(kind, {**SIZES, "b": 4})
+    gpu = model.compile(**more, device="gpu").init(np.random.default_rng(0))
+    shape = [more[i] for i in gpu.graph.shapes["target"]]
+    rng = np.random.default_rng(1)
+    x, good = rng.normal(size=[more[i] for i in gpu.graph.shapes["x"]]), rng.integers(0, 5, shape)
+    bad, at = good.copy(), (1, 2) if kind in ("positions", "replicas") else (2,)
+    bad[at] = label
+    x, good, bad = map(mb.to_gpu, (x, good, bad))
+    right = mb.to_cpu(gpu.forward(x=x, target=good))
+    fake_cupy.synchronisations.clear()
+    gpu.forward(x=x, target=bad)
+    gpu.backward()
+    assert fake_cupy.synchronisations == []
+    found, where = mb.to_cpu(gpu.values["L"]), (1,) if kind == "positions" else at
+    assert np.isnan(found[where])
+    np.testing.assert_allclose(np.delete(found.ravel(), np.ravel_multi_index(where, found.shape)),
+                               np.delete(right.ravel(), np.ravel_multi_index(where, right.shape)), rtol=1e-6)
+    W = mb.to_cpu(gpu.grads["W" if kind == "positions" else "W1"])
+    assert np.isnan(W[1] if kind == "replicas" else W).all() and (kind != "replicas" or np.isfinite(W[0]).all())
+    assert np.isfinite(mb.to_cpu(gpu.forward(x=x, target=good))).all()
+    gpu.step(0.1, x=x, target=bad)
+    assert np.isnan(mb.to_cpu(gpu.params["W" if kind == "positions" else "W1"])).any()
