@@ -26,16 +26,16 @@ class Kinds:
     """
 
     def __init__(self, parameters):
-        self.parts, self.over = {}, {}
+        self.parts, self.over, self.made = {}, {}, {}
         self.raw = {name: set(range(len(indices))) for name, indices in parameters.items()}
         self.parameters = parameters
 
     def add(self, node):
         """Learn what a node's result is. Nodes come in the order in which they are computed."""
-        out = node.out
-        if isinstance(node, Softmax):
-            if node.over in out.indices:
-                self.over[out.name] = out.indices.index(node.over)
+        out, over = node.out, self.softmax_index(node)
+        self.made[out.name] = node
+        if over in out.indices:
+            self.over[out.name] = out.indices.index(over)
             return
         if isinstance(node, Contraction):
             terms = [t for t in node.terms if t.coefficient != 0]
@@ -53,6 +53,41 @@ class Kinds:
             self.raw[out.name] = self.raw_map(node)
             if node.function == "power" and node.exponent == 1:
                 self.rename(out, [(node.arg, 1.0)])
+
+    def softmax_index(self, node):
+        """The index over which a node is a softmax: by its name, or written exp(s) / sum(exp(s))."""
+        if isinstance(node, Softmax):
+            return node.over
+        factors = self.one_product(node)
+        for above, below in (factors, factors[::-1]) if len(factors) == 2 else ():
+            inverse = self.made.get(below.name)
+            if isinstance(inverse, Map) and inverse.function == "power" and inverse.exponent == -1:
+                whole = self.one_product(self.made.get(inverse.arg.name))
+                if len(whole) == 1 and self.is_exp(above) and self.key(whole[0]) == self.key(above):
+                    summed = set(whole[0].indices) - set(inverse.arg.indices)
+                    return min(summed) if len(summed) == 1 else None
+        return None
+
+    def one_product(self, node):
+        """The factors, where a node is one product with no number in front; else none."""
+        if not isinstance(node, Contraction) or len(node.terms) != 1:
+            return ()
+        term = node.terms[0]
+        return term.factors if term.coefficient == 1 and not term.powers else ()
+
+    def is_exp(self, ref):
+        node = self.made.get(ref.name)
+        return isinstance(node, Map) and node.function == "exp"
+
+    def key(self, ref):
+        """Equal for values that are written the same way, whatever names they have inside."""
+        node = self.made.get(ref.name)
+        if "~" not in ref.name or not isinstance(node, (Map, Contraction)):
+            return ref
+        if isinstance(node, Map):
+            return ref.indices, node.function, node.exponent, self.key(node.arg)
+        terms = ((t.coefficient, t.powers, tuple(map(self.key, t.factors))) for t in node.terms)
+        return ref.indices, tuple(terms)
 
     def rename(self, out, terms):
         """out = the sum of number * value over (value, number), where all have the same indices in

@@ -68,6 +68,27 @@ def test_a_softmax_by_another_name_is_refused_by_cross_entropy(same):
     assert_allclose(ok.forward(x=x, target=target), direct.forward(x=x, target=target), rtol=1e-12)
 
 
+BY_HAND = [
+    "P[y] = exp(s[y]) / sum(exp(s[y]), over=y)",
+    "P[y] = 1 / sum(exp(s[y]), over=y) * exp(s[y])",
+    "e[y] = exp(s[y])\nP[y] = e[y] / sum(e[y], over=y)",
+    "P[y] = exp(0.5 * s[y] - w) / sum(exp(0.5 * s[y] - w), over=y)",
+    "e[y] = exp(s[y])\nZ = sum(e[y], over=y)\nP[y] = e[y] / Z",
+]
+
+
+@pytest.mark.parametrize("line", BY_HAND)
+def test_a_softmax_written_out_is_one(line):
+    text = SCORES + line + "\nL = {}(P[y], target)"
+    for make in every_way(text.format("cross_entropy")):
+        with pytest.raises(mb.NotationError, match="P(_0)? is a softmax already: use nll"):
+            make()
+    for make in every_way(text.format("nll")):
+        make()
+    other = SCORES + "P[y] = exp(s[y]) / sum(exp(2 * s[y]), over=y)\nL = cross_entropy(P[y], target)"
+    mb.equations(other)
+
+
 def test_transposed_and_mixed_softmaxes_are_softmaxes():
     two = "P[t,y] = softmax(W[t,y,i]*x[i], over=y)\nQ[y,t] = P[t,y]\nL = sum(cross_entropy(Q[y,t], target[t]), over=t)"
     with pytest.raises(mb.NotationError, match="is the softmax P by another name"):
