@@ -2,6 +2,8 @@
 
 import io
 
+import pytest
+
 from mbcore.progress import last, watched
 
 
@@ -37,3 +39,8 @@ def test_watched_can_be_left():
 def test_a_log_is_left_alone():
     log = io.StringIO()
     assert list(watched(steps(), "Training", log)) == list(steps()) and log.getvalue() == ""
+
+
+def test_nothing_has_no_last_result():
+    with pytest.raises(ValueError, match="^running: expected steps"):
+        last(iter(()))

@@ -111,3 +111,54 @@ def test_what_is_no_schedule():
         WarmUp(0.1, 5, 0.1)
     with pytest.raises(TypeError, match="decay: expected Stages"):
         grown(Cosine(0.1, 5), 32)
+
+
+@pytest.mark.parametrize("call, words", [
+    (lambda: adam_scaled(2, 0.1, beta1=1.5), "beta1: expected a finite number of at least 0 and below 1, got 1.5"),
+    (lambda: adam_scaled(2, 0.1, beta2=1), "beta2: expected a finite number of at least 0 and below 1, got 1"),
+    (lambda: adam_scaled(2, 0.1, beta1=-0.1), "beta1: expected"),
+    (lambda: adam_scaled(2, 0.1, epsilon=-1), "epsilon: expected a finite number of at least 0, got -1"),
+    (lambda: adam_scaled("2", 0.1), "kappa: expected a finite number above 0, got '2'"),
+    (lambda: adam_scaled(np.inf, 0.1), "kappa: expected a finite number above 0, got inf"),
+    (lambda: adam_scaled(1e-20, 0.1), "kappa: expected a number with which beta1 stays below 1"),
+    (lambda: adam_scaled(2, -0.1), "lr: expected a finite number above 0, got -0.1"),
+    (lambda: adam_scaled(2, None), "lr: expected"),
+    (lambda: scaled("0.1", 64, 32), "lr: expected a finite number above 0, got '0.1'"),
+    (lambda: scaled(np.array([0.1, np.nan]), 64, 32), "lr: expected finite numbers, got nan at"),
+    (lambda: scaled([0.1, -1.0], 64, 32), "lr: expected finite numbers above 0, got -1 among them"),
+    (lambda: scaled(np.ma.masked_less([0.1, 0.2], 0.15), 64, 32), "lr: expected numbers, got a masked array"),
+    (lambda: scaled(0.1, True, 32), "B: expected a finite number above 0, got True"),
+    (lambda: scaled(0.1, 1e300, 1e-300), "B: expected a finite number above 0, got inf"),
+    (lambda: scaled(0.1, 64, 32, None), "rule: expected linear, sqrt, constant, got None"),
+    (lambda: Stages(0.1), "values: expected several values, as .*got 0.1"),
+    (lambda: Stages("12", (3,)), "values: expected a finite number above 0, got '1'"),
+    (lambda: Stages((1, 2), 3), "at: expected several values, as .*got 3"),
+    (lambda: Stages((1, 2), (1.5,)), "at: expected a whole number of at least 1, got 1.5"),
+    (lambda: step_decay(1.0, 3), "at: expected several values"),
+    (lambda: step_decay(1e-300, (1, 2), 1e-300), "values: expected a finite number above 0, got 0"),
+    (lambda: Cosine(float("inf"), 5), "value: expected a finite number above 0, got inf"),
+    (lambda: Cosine(1.0, "5"), "steps: expected a whole number of at least 1, got '5'"),
+    (lambda: Cosine(1.0, 5, -0.1), "last: expected a finite number of at least 0 and at most 1, got -0.1"),
+    (lambda: WarmUp(constant(1.0), 2.5, 0.1), "steps: expected a whole number"),
+    (lambda: WarmUp(constant(1.0), 5, 1.1), "first: expected a finite number above 0 and at most 1, got 1.1"),
+    (lambda: WarmUp(constant(1.0), 5, 0.1)(-1), "step: expected a whole number of at least 0, got -1"),
+    (lambda: WarmUp(Cosine, 5, 0.1), "after: expected a schedule"),
+    (lambda: grown(constant(0.1), 64, most=float("nan")), "most: expected a whole number of at least 64, got nan"),
+    (lambda: grown(None, 64), "decay: expected Stages.*got None"),
+])
+def test_more_bad_input(call, words):
+    with pytest.raises((ValueError, TypeError), match="^" + words):
+        call()
+
+
+def test_numbers_of_numpy_make_the_same_schedules():
+    assert Cosine(np.float64(1), np.int64(5), np.array(0.5)) == Cosine(1.0, 5, 0.5)
+    assert WarmUp(constant(np.float64(1)), np.int8(5), np.float32(0.5)) == WarmUp(constant(1.0), 5, 0.5)
+    assert step_decay(np.float64(1), np.array([2, 4]), np.float32(0.5)) == step_decay(1.0, (2, 4), 0.5)
+    lr, size = grown(step_decay(np.float64(0.8), [10], 0.5), np.int64(32))
+    assert size == Stages((32, 64), (10,)) and all(type(v) is int for v in size.values)
+    assert lr(np.int64(3)) == lr(np.array(3)) == 0.8
+
+
+def test_adam_scaled_takes_a_rate_for_each_replica():
+    np.testing.assert_allclose(adam_scaled(4, np.array([0.1, 0.2]))["lr"], [0.2, 0.4])
