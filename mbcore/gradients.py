@@ -1,10 +1,11 @@
 """Statistics of minibatch gradients at fixed parameters, over a whole data set.
 
-The N examples have the gradients d_n = d L[n] / d theta, theta being all parameters as one vector [p], in the order of
-program.params. Their mean is g, their covariance Sigma = mean (d_n - g)(d_n - g)^T (ddof 0). A batch gradient g_B is the mean
-of B of them, and over batches, with replacement, or without, where a factor comes in,
+The N examples have the gradients d_n = d L[n] / d theta, theta being all parameters as one vector
+[p], in the order of program.params. Their mean is g, their covariance Sigma = mean (d_n - g)(d_n -
+g)^T (ddof 0). A batch gradient g_B is the mean of B of them, and over batches, with replacement, or
+without, where a factor comes in,
 
-    Var(g_B) = Sigma/B             Var(g_B) = (Sigma/B) (N-B)/(N-1)             E||g_B||^2 = ||g||^2 + tr Var(g_B)
+    Var(g_B) = Sigma/B   Var(g_B) = (Sigma/B) (N-B)/(N-1)   E||g_B||^2 = ||g||^2 + tr Var(g_B)
 
 Everything runs in float64 on a copy of the parameters, so the caller's program is left as it was.
 """
@@ -35,11 +36,13 @@ class FullGradient:
 
     @property
     def noise_scale(self):
-        """B_simple = tr(Sigma) / ||g||^2 (McCandlish et al., arXiv:1812.06162), exactly; inf where g alone is 0, nan where both are."""
+        """B_simple = tr(Sigma) / ||g||^2 (McCandlish et al., arXiv:1812.06162), exactly; inf where
+        g alone is 0, nan where both are."""
         return ratio(self.trace, self.sq_norm)
 
     def expected_sq_norm(self, B, replacement=True):
-        """E||g_B||^2 = ||g||^2 + tr(Sigma)/B, without replacement times (N-B)/(N-1) in the second term."""
+        """E||g_B||^2 = ||g||^2 + tr(Sigma)/B, without replacement times (N-B)/(N-1) in the second
+        term."""
         return self.sq_norm + self.trace * _variance_factor(self.N, B, replacement)
 
 
@@ -55,14 +58,19 @@ def full_gradient(program, **inputs):
 
 
 def coordinate(program, name, at, **inputs):
-    """d_n[at] of one parameter's entry for every example, [n]: coordinate(net, "W0", (3, 17), x=x, target=target)."""
+    """d_n[at] of one parameter's entry for every example, [n]: coordinate(net, "W0", (3, 17), x=x,
+    target=target)."""
     f = Objective(program, inputs)
     if not isinstance(name, str) or name not in f.program.params:
-        raise ValueError(f"name: expected a parameter ({', '.join(f.program.params)}), got {shown(name)}")
+        raise ValueError(
+            f"name: expected a parameter ({', '.join(f.program.params)}), got {shown(name)}"
+        )
     shape = f.program.params[name].shape
     at = tuple(at) if isinstance(at, (tuple, list)) else (at,)
     if len(at) != len(shape) or not all(whole("at", k, 0) < n for k, n in zip(at, shape)):
-        raise ValueError(f"at: expected one place for each index of {name}, inside {shape}; got {at}")
+        raise ValueError(
+            f"at: expected one place for each index of {name}, inside {shape}; got {at}"
+        )
     f.finite_gradient()
     column = np.ravel_multi_index(at, shape) if shape else 0
     with one_blas_thread():
@@ -71,8 +79,8 @@ def coordinate(program, name, at, **inputs):
 
 @dataclass(frozen=True, eq=False)
 class BatchMeans:
-    """means[draws] of independent batches of B; mean and sd: what theory predicts, sd = sigma/sqrt(B), sigma with ddof 0,
-    without replacement times sqrt((N-B)/(N-1))."""
+    """means[draws] of independent batches of B; mean and sd: what theory predicts, sd =
+    sigma/sqrt(B), sigma with ddof 0, without replacement times sqrt((N-B)/(N-1))."""
 
     B: int
     replacement: bool
@@ -82,23 +90,28 @@ class BatchMeans:
 
     @property
     def observed_sd(self):
-        """The standard deviation of the means, ddof 1; near a normal its relative standard error is 1/sqrt(2 (draws-1))."""
+        """The standard deviation of the means, ddof 1; near a normal its relative standard error is
+        1/sqrt(2 (draws-1))."""
         return float(self.means.std(ddof=1))
 
 
 def batch_means(values, B, draws, rng, replacement=True):
-    """Means of `draws` independent batches of B of these numbers [n], each batch drawn afresh from all of them."""
+    """Means of `draws` independent batches of B of these numbers [n], each batch drawn afresh from
+    all of them."""
     values = numbers("values", values, ndim=1)
     if not values.size:
         raise ValueError("values: expected finite numbers [n], one for each example; got none")
-    means = np.array([values[at].mean() for at in draws_of(len(values), B, draws, rng, replacement)])
+    means = np.array(
+        [values[at].mean() for at in draws_of(len(values), B, draws, rng, replacement)]
+    )
     sd = float(values.std()) * _variance_factor(len(values), B, replacement) ** 0.5
     return BatchMeans(B, replacement, means, float(values.mean()), sd)
 
 
 @dataclass(frozen=True, eq=False)
 class BatchGradients:
-    """||g_B||^2 and the cosine of g_B to g for independent batches, [draws] each; expected: E||g_B||^2 by theory.
+    """||g_B||^2 and the cosine of g_B to g for independent batches, [draws] each; expected:
+    E||g_B||^2 by theory.
 
     cosines are nan where g_B or g is 0.
     """
@@ -121,18 +134,27 @@ class BatchGradients:
 
 
 def batch_gradients(program, full, B, draws, rng, replacement=True, **inputs):
-    """Gradients of `draws` independent batches of B, beside `full`, the full_gradient of the same inputs: BatchGradients."""
+    """Gradients of `draws` independent batches of B, beside `full`, the full_gradient of the same
+    inputs: BatchGradients."""
     f = Objective(program, inputs)
     if not isinstance(full, FullGradient):
-        raise TypeError(f"full: expected what full_gradient returns for these inputs, got {shown(full)}")
+        raise TypeError(
+            f"full: expected what full_gradient returns for these inputs, got {shown(full)}"
+        )
     if full.N != f.N or full.g.shape != f.start.shape:
-        raise ValueError(f"full: expected the full gradient of these {f.N} examples and {len(f.start)} parameters, "
-                         f"got one of {full.N} and {full.g.size}")
+        raise ValueError(
+            f"full: expected the full gradient of these {f.N} examples and {len(f.start)} "
+            "parameters, "
+            f"got one of {full.N} and {full.g.size}"
+        )
     rows = []
     with one_blas_thread():
         here = f.finite_gradient()[1]
         if np.linalg.norm(here - full.g) > 1e-6 * np.linalg.norm(here):
-            raise ValueError("full: expected the full gradient of these parameters and inputs, got that of others")
+            raise ValueError(
+                "full: expected the full gradient of these parameters and inputs, got that of "
+                "others"
+            )
         for g in f.batch_gradients(B, draws, rng, replacement):
             rows.append((g @ g, cosine(g, full.g)))
     sq_norms, cosines = np.array(rows).T

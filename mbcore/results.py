@@ -12,18 +12,23 @@ from .checking import WrongKind, one_of, real, shown, whole
 from .setting import STATUSES, Outcome, Task, data_hash
 from .writing import lock
 
-FORM = 2                # of the file, and of what its numbers mean; another one is written when equal settings give other results
+# of the file, and of what its numbers mean; another one is written when equal settings give other
+# results
+FORM = 2
 
 log = logging.getLogger("mbcore.sweep")
 
 
 class Results:
-    """One line for the setting, then one for each outcome. JSON holds floats by their shortest exact digits.
+    """One line for the setting, then one for each outcome. JSON holds floats by their shortest
+    exact digits.
 
-    path: the file, None for none. It is locked against other sweeps until `close`; a ValueError names it where another sweep
-        has it, and where it is of another setting, of other data, of another version, or no file of a sweep at all.
-    found: task -> Outcome, what the file held. A line that cannot be what a sweep wrote is left out, with a warning.
-    Nothing is changed before the first `add`. That also cuts off half a line, which a killed sweep has left at the end.
+    path: the file, None for none. It is locked against other sweeps until `close`; a ValueError
+        names it where another sweep has it, and where it is of another setting, of other data, of
+        another version, or no file of a sweep at all.
+    found: task -> Outcome, what the file held. A line that cannot be what a sweep wrote is left
+    out, with a warning. Nothing is changed before the first `add`. That also cuts off half a line,
+    which a killed sweep has left at the end.
     """
 
     def __init__(self, path, setting):
@@ -51,13 +56,15 @@ class Results:
         except PermissionError:
             if not self.path.exists():
                 raise
-            return False                            # it can still be read
+            return False  # it can still be read
         try:
             self._locked = lock(self._file)
         except BlockingIOError:
             self.close()
-            raise ValueError(f"results: {self.path} is being written by another sweep; "
-                             "wait for its end, or give another path") from None
+            raise ValueError(
+                f"results: {self.path} is being written by another sweep; "
+                "wait for its end, or give another path"
+            ) from None
         return True
 
     def close(self):
@@ -69,7 +76,7 @@ class Results:
 
     def _read(self, raw):
         """Take what is there; `_size` bytes of it are whole lines."""
-        whole_lines = raw[:raw.rfind(b"\n") + 1]                    # a kill may tear the last line
+        whole_lines = raw[: raw.rfind(b"\n") + 1]  # a kill may tear the last line
         if not whole_lines and self._head.startswith(raw):
             lines = []
         else:
@@ -79,15 +86,25 @@ class Results:
             try:
                 outcome = _outcome(self._setting, line)
             except (ValueError, TypeError, KeyError, RecursionError) as error:
-                log.warning("%s: line %d is damaged; its task is trained again (%s)", self.path, number, error)
+                log.warning(
+                    "%s: line %d is damaged; its task is trained again (%s)",
+                    self.path,
+                    number,
+                    error,
+                )
                 continue
             if outcome.task in self.found:
-                log.warning("%s: line %d repeats a task; the first of its lines counts", self.path, number)
+                log.warning(
+                    "%s: line %d repeats a task; the first of its lines counts", self.path, number
+                )
             self.found.setdefault(outcome.task, outcome)
         self._size, self._there = len(whole_lines), len(raw)
         if self._size < self._there and self.writable and not self._locked:
-            raise ValueError(f"results: {self.path} ends in half a line, and as files cannot be locked here another sweep may be "
-                             "writing it; cut the line off or give another path")
+            raise ValueError(
+                f"results: {self.path} ends in half a line, and as files cannot be locked here "
+                "another sweep may be "
+                "writing it; cut the line off or give another path"
+            )
 
     def _same(self, head):
         """Refuse a file whose numbers would not be those of this setting."""
@@ -96,16 +113,27 @@ class Results:
             there = json.loads(head)
             form, own = whole("sweep", there["sweep"]), dict(there["setting"])
         except (ValueError, TypeError, KeyError, RecursionError):
-            raise ValueError(f"results: {self.path} is no file of a sweep; give another path") from None
+            raise ValueError(
+                f"results: {self.path} is no file of a sweep; give another path"
+            ) from None
         for name, value in here["setting"].items():
             if own.get(name) != value:
-                raise ValueError(f"results: {self.path} belongs to another setting, {name} {own.get(name)!r} there and "
-                                 f"{value!r} here; give another path")
+                raise ValueError(
+                    f"results: {self.path} belongs to another setting, {name} {own.get(name)!r} "
+                    "there and "
+                    f"{value!r} here; give another path"
+                )
         if form != FORM:
-            raise ValueError(f"results: {self.path} was written by another version of mbcore (form {form} there and {FORM} here), "
-                             "whose numbers may differ; give another path")
+            raise ValueError(
+                f"results: {self.path} was written by another version of mbcore (form {form} "
+                f"there and {FORM} here), "
+                "whose numbers may differ; give another path"
+            )
         if there.get("data") != here["data"]:
-            raise ValueError(f"results: {self.path} belongs to other numbers of the data {self._setting.data[0]}; give another path")
+            raise ValueError(
+                f"results: {self.path} belongs to other numbers of the data "
+                f"{self._setting.data[0]}; give another path"
+            )
 
     def add(self, outcomes):
         """Append these outcomes; after an error the file is as it was."""
@@ -114,13 +142,17 @@ class Results:
         if not self.writable:
             raise PermissionError(f"results: {self.path} may not be written")
         if os.fstat(self._file.fileno()).st_size != self._there:
-            raise ValueError(f"results: {self.path} was changed by another process meanwhile; nothing was added")
-        lines = [json.dumps(asdict(outcome), allow_nan=False).encode() + b"\n" for outcome in outcomes]
+            raise ValueError(
+                f"results: {self.path} was changed by another process meanwhile; nothing was added"
+            )
+        lines = [
+            json.dumps(asdict(outcome), allow_nan=False).encode() + b"\n" for outcome in outcomes
+        ]
         left = memoryview((b"" if self._size else self._head) + b"".join(lines))
         try:
             self._file.truncate(self._size)
             while left:
-                left = left[self._file.write(left):]
+                left = left[self._file.write(left) :]
             os.fsync(self._file.fileno())
         except BaseException as error:
             self._file.truncate(self._size)
@@ -132,7 +164,8 @@ class Results:
 
 
 def _outcome(setting, line):
-    """The Outcome of a line; ValueError, TypeError or KeyError where a sweep of this setting cannot have written it."""
+    """The Outcome of a line; ValueError, TypeError or KeyError where a sweep of this setting cannot
+    have written it."""
     stored = json.loads(line)
     if not isinstance(stored, dict) or set(stored) != {field.name for field in fields(Outcome)}:
         raise ValueError("not the fields of an outcome")
@@ -141,7 +174,7 @@ def _outcome(setting, line):
     loss = tuple(real("loss", value) for value in stored["loss"])
     test_error = tuple(real("test_error", value, 0, 1) for value in stored["test_error"])
     marks = tuple(setting.marks(task.B))
-    if not len(looks) == len(loss) == len(test_error) or looks != marks[:len(looks)]:
+    if not len(looks) == len(loss) == len(test_error) or looks != marks[: len(looks)]:
         raise ValueError("its looks are not those of this setting")
     ends = [setting.reached(*seen) for seen in zip(loss, test_error)]
     if any(ends[:-1]) or (status == "reached") != any(ends):
@@ -149,11 +182,26 @@ def _outcome(setting, line):
     if status == "reached":
         steps = setting.crossing(looks, loss, test_error)
         seconds = real("seconds", stored["seconds"], 0)
-        right = real("steps", stored["steps"]) == steps and real("examples", stored["examples"]) == steps * task.B
+        right = (
+            real("steps", stored["steps"]) == steps
+            and real("examples", stored["examples"]) == steps * task.B
+        )
     else:
         steps = seconds = None
         wild = len(looks) < len(marks) or loss[-1] > 10 * loss[0]
-        right = stored["steps"] is stored["examples"] is stored["seconds"] is None and (status == "diverged") == wild
+        right = (
+            stored["steps"] is stored["examples"] is stored["seconds"] is None
+            and (status == "diverged") == wild
+        )
     if not right:
         raise ValueError("status, steps and examples do not follow from what was seen")
-    return Outcome(task, status, steps, None if steps is None else steps * task.B, seconds, looks, loss, test_error)
+    return Outcome(
+        task,
+        status,
+        steps,
+        None if steps is None else steps * task.B,
+        seconds,
+        looks,
+        loss,
+        test_error,
+    )

@@ -47,7 +47,8 @@ class Work:
 
 
 def peak(device="cpu", n=1024, copied=2**26, budget=0.4):
-    """Measure both roofs: a product of n x n matrices, 2 n^3 operations, and a copy of `copied` bytes, which moves twice that."""
+    """Measure both roofs: a product of n x n matrices, 2 n^3 operations, and a copy of `copied`
+    bytes, which moves twice that."""
     xp, n, copied = array_module(device), whole("n", n), whole("copied", copied, 4)
     budget = real("budget", budget, above=0)
     a, c = xp.asarray(np.ones((n, n), np.float32)), xp.asarray(np.ones((n, n), np.float32))

@@ -1,4 +1,5 @@
-"""What a sweep trains: tasks, what they share, and what comes out; plain values that every process reads alike."""
+"""What a sweep trains: tasks, what they share, and what comes out; plain values that every process
+reads alike."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from .equations import equations
 from .intake import float_dtype
 
 DATA = {"digits": sources.digits, "gaussians": sources.gaussians, "teacher": sources.teacher}
-MOST = 10**12           # steps, passes, looks: enough for every run that ends
+MOST = 10**12  # steps, passes, looks: enough for every run that ends
 RULES = {"sgd": optim.SGD, "momentum": optim.Momentum, "adam": optim.Adam, "lars": optim.LARS}
 
 
@@ -25,21 +26,29 @@ def _warm_up(total, share=0.1, first=0.1, after=None):
     return schedule.WarmUp(factor(after, total), max(1, round(share * total)), first)
 
 
-SCHEDULES = {           # name -> (total steps, ...) -> factor on lr at each step; times are shares of the run
+# name -> (total steps, ...) -> factor on lr at each step; times are shares of the run
+SCHEDULES = {
     "cosine": lambda total, last=0.0: schedule.Cosine(1.0, total, last),
-    "step_decay": lambda total, at=(0.5, 0.75), factor=0.1: schedule.step_decay(1.0, [round(a * total) for a in at], factor),
+    "step_decay": lambda total, at=(0.5, 0.75), factor=0.1: schedule.step_decay(
+        1.0, [round(a * total) for a in at], factor
+    ),
     "warm_up": _warm_up,
 }
 
 
 def factor(description, total):
     """The schedule, a function of the step; None is 1 always."""
-    return schedule.constant(1.0) if description is None else made("schedule", SCHEDULES, description, total)
+    return (
+        schedule.constant(1.0)
+        if description is None
+        else made("schedule", SCHEDULES, description, total)
+    )
 
 
 @dataclass(frozen=True, order=True)
 class Task:
-    """One training: batch size, learning rate, and the seed of its first weights and of its batches."""
+    """One training: batch size, learning rate, and the seed of its first weights and of its
+    batches."""
 
     B: int
     lr: float
@@ -53,13 +62,18 @@ class Task:
 
 @dataclass(frozen=True)
 class Setting:
-    """What all tasks of a sweep share. Picklable and hashable; `key` is the same text in every process.
+    """What all tasks of a sweep share. Picklable and hashable; `key` is the same text in every
+    process.
 
-    equations: text or Equations for one example, with inputs x and target and scores s. sizes: of the indices but b and r.
-    data, rule, schedule: a name, or (name, {keyword: value}), of DATA, RULES (None: SGD), SCHEDULES (None: a constant lr).
+    equations: text or Equations for one example, with inputs x and target and scores s. sizes: of
+        the indices but b and r.
+    data, rule, schedule: a name, or (name, {keyword: value}), of DATA, RULES (None: SGD), SCHEDULES
+        (None: a constant lr).
     epochs, steps: a run ends after so many passes and so many steps, whichever comes later.
-    target: what `measure` is to fall to, None for nothing; then a run ends. measure: "loss", the mean over the training
-        set, or "test_error"; each set is taken as one batch, which matters where examples are coupled. looks: how often both are measured in a run, at most; spacing: "log" over the steps, or "even".
+    target: what `measure` is to fall to, None for nothing; then a run ends. measure: "loss", the
+        mean over the training set, or "test_error"; each set is taken as one batch, which matters
+        where examples are coupled. looks: how often both are measured in a run, at most; spacing:
+        "log" over the steps, or "even".
     """
 
     equations: str
@@ -91,11 +105,15 @@ class Setting:
         own("dtype", float_dtype(self.dtype).name)
         own("data", _described("data", self.data, DATA))
         own("rule", None if self.rule is None else _described("rule", self.rule, RULES))
-        own("schedule", None if self.schedule is None else _described("schedule", self.schedule, SCHEDULES))
+        own(
+            "schedule",
+            None if self.schedule is None else _described("schedule", self.schedule, SCHEDULES),
+        )
 
     @property
     def key(self):
-        """All fields as JSON: what decides a result, save the numbers of the data (`data_hash`) and this package's version."""
+        """All fields as JSON: what decides a result, save the numbers of the data (`data_hash`) and
+        this package's version."""
         return json.dumps(asdict(self), sort_keys=True)
 
     def budget(self, B):
@@ -104,19 +122,28 @@ class Setting:
         return max(self.steps, math.ceil(self.epochs * n / B))
 
     def marks(self, B):
-        """The steps at which a run with batches of B is looked at, rising: 0, some between, and the last."""
+        """The steps at which a run with batches of B is looked at, rising: 0, some between, and the
+        last."""
         total = self.budget(B)
-        marks = np.geomspace(1, total, self.looks) if self.spacing == "log" else np.linspace(0, total, self.looks + 1)
+        marks = (
+            np.geomspace(1, total, self.looks)
+            if self.spacing == "log"
+            else np.linspace(0, total, self.looks + 1)
+        )
         return sorted({0, total, *marks.round().astype(int).tolist()})
 
     def reached(self, loss, test_error):
         """Whether a run that was seen so needs no more training, its target being reached."""
-        return self.target is not None and (loss if self.measure == "loss" else test_error) <= self.target
+        return (
+            self.target is not None
+            and (loss if self.measure == "loss" else test_error) <= self.target
+        )
 
     def crossing(self, values, loss, test_error):
-        """What `values` came to when the measure fell to the target; a straight line between the last two looks."""
+        """What `values` came to when the measure fell to the target; a straight line between the
+        last two looks."""
         measured = loss if self.measure == "loss" else test_error
-        if len(measured) == 1:                      # before the first step
+        if len(measured) == 1:  # before the first step
             return float(values[0])
         share = (measured[-2] - self.target) / (measured[-2] - measured[-1])
         return float(values[-2] + share * (values[-1] - values[-2]))
@@ -127,14 +154,18 @@ STATUSES = ("reached", "not reached", "diverged")
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one training ended. Numbers are finite always: the record stops before the first loss or score that is not.
+    """How one training ended. Numbers are finite always: the record stops before the first loss or
+    score that is not.
 
-    status: "reached"; "not reached" within the budget, or without a target; "diverged": the loss or a score stopped being
-        a number, or the loss ended above ten times where it began.
-    steps, examples, seconds: until the target, None unless reached. Between the last look above the target and the first
-        that is not, the measure is taken as a straight line over the steps. examples = steps B: every batch is a full one.
-        seconds: in steps alone, the chunk's time divided by its replicas; two outcomes are equal whatever their seconds.
-    looks, loss, test_error: the steps at which the run was looked at, up to where it ended, and what was seen there.
+    status: "reached"; "not reached" within the budget, or without a target; "diverged": the loss or
+        a score stopped being a number, or the loss ended above ten times where it began.
+    steps, examples, seconds: until the target, None unless reached. Between the last look above the
+        target and the first that is not, the measure is taken as a straight line over the steps.
+        examples = steps B: every batch is a full one.
+        seconds: in steps alone, the chunk's time divided by its replicas; two outcomes are equal
+            whatever their seconds.
+    looks, loss, test_error: the steps at which the run was looked at, up to where it ended, and
+        what was seen there.
     """
 
     task: Task
@@ -148,6 +179,7 @@ class Outcome:
 
 
 # ------------------------------------------------------------------ descriptions and checks
+
 
 @functools.lru_cache(maxsize=4)
 def data_of(description):
@@ -171,7 +203,7 @@ def made(argument, table, description, *args):
         return table[name](*args, **dict(keywords))
     except WrongKind:
         raise
-    except TypeError as error:                                      # a keyword that it does not have
+    except TypeError as error:  # a keyword that it does not have
         raise TypeError(f"{argument}: {error}") from None
 
 
@@ -179,12 +211,16 @@ def _described(argument, description, table):
     """(name, sorted pairs) of a name or (name, keywords)."""
     pair = (description, {}) if isinstance(description, str) else description
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-        raise ValueError(f"{argument}: expected a name or (name, {{keyword: value}}), got {shown(description)}")
+        raise ValueError(
+            f"{argument}: expected a name or (name, {{keyword: value}}), got {shown(description)}"
+        )
     one_of(argument, pair[0], table)
     try:
         keywords = dict(pair[1])
     except (TypeError, ValueError):
-        raise WrongKind(f"{argument}: expected (name, {{keyword: value}}), got {shown(description)}") from None
+        raise WrongKind(
+            f"{argument}: expected (name, {{keyword: value}}), got {shown(description)}"
+        ) from None
     return pair[0], _frozen(argument, keywords)
 
 
@@ -195,12 +231,17 @@ def _sizes(sizes):
     except (TypeError, ValueError):
         raise WrongKind(f"sizes: expected {{index: size}}, got {shown(sizes)}") from None
     if {"b", "r"} & found.keys():
-        raise ValueError(f"sizes: expected no b and no r, which the tasks decide, got {shown(found)}")
-    return _frozen("sizes", {letter: whole(f"sizes: {letter}", size) for letter, size in found.items()})
+        raise ValueError(
+            f"sizes: expected no b and no r, which the tasks decide, got {shown(found)}"
+        )
+    return _frozen(
+        "sizes", {letter: whole(f"sizes: {letter}", size) for letter, size in found.items()}
+    )
 
 
 def _frozen(argument, value):
-    """Dictionaries as sorted pairs, lists and arrays as tuples, all the way down; NumPy's numbers as Python's."""
+    """Dictionaries as sorted pairs, lists and arrays as tuples, all the way down; NumPy's numbers
+    as Python's."""
     if isinstance(value, dict):
         if not all(isinstance(k, str) for k in value):
             raise WrongKind(f"{argument}: expected texts as keywords, got {shown(list(value))}")
@@ -211,7 +252,9 @@ def _frozen(argument, value):
     if isinstance(plain, list):
         return _frozen(argument, plain)
     if not isinstance(plain, (str, bool, int, float, type(None))):
-        raise WrongKind(f"{argument}: expected numbers, texts, lists and dictionaries, got {shown(value)}")
+        raise WrongKind(
+            f"{argument}: expected numbers, texts, lists and dictionaries, got {shown(value)}"
+        )
     if isinstance(plain, float) and not math.isfinite(plain):
         raise ValueError(f"{argument}: expected finite numbers, got {plain}")
     return plain

@@ -1,4 +1,5 @@
-"""What the machine does: measured on a clock that the test moves, counted against PyTorch, fitted against SciPy."""
+"""What the machine does: measured on a clock that the test moves, counted against PyTorch, fitted
+against SciPy."""
 
 import json
 import time
@@ -43,11 +44,15 @@ def test_throughput_reads_the_clock(monkeypatch):
     assert_allclose(whole.quartiles, np.repeat([[1.1e-3], [2e-3], [11e-3]], 2, axis=1), rtol=1e-9)
     fractions = [f for f, _ in seen]
     assert fractions == sorted(fractions) and fractions[-1] == 1 and fractions.count(1) == 1
-    assert [p.sizes for _, p in seen[:3]] == [(1,), (1, 10), (1, 10, 100)] and whole.rounds.shape == (9, 3)
+    assert [p.sizes for _, p in seen[:3]] == [
+        (1,),
+        (1, 10),
+        (1, 10, 100),
+    ] and whole.rounds.shape == (9, 3)
 
 
 def test_quartiles_are_those_of_single_steps(monkeypatch):
-    times = iter(np.tile([9.0, 1.0, 2.0, 3.0, 4.0, 5.0], 9) * 1e-3)         # the first of a burst warms
+    times = iter(np.tile([9.0, 1.0, 2.0, 3.0, 4.0, 5.0], 9) * 1e-3)  # the first of a burst warms
     clock = Clock(monkeypatch, lambda B: next(times))
     found = last(hardware.throughput(clock.step, (4,), budget=2 * 0.0145 * 9, rounds=9))
     assert_allclose(found.quartiles, [(2e-3, 4e-3)]) and assert_allclose(found.seconds, [3e-3])
@@ -78,10 +83,26 @@ def test_a_change_of_speed_meets_all_sizes(monkeypatch):
     assert hardware.ratio_interval(each[:, 1], each[:, 0]) == pytest.approx((2e-3 / 1.01e-3,) * 2)
 
 
-@pytest.mark.parametrize("sizes, options, name", [((), {}, "sizes"), ((2, 1), {}, "sizes"), ((1.5,), {}, "sizes"), ((0, 1), {}, "sizes"), ((1, 1), {}, "sizes"), ("12", {}, "sizes"), (3, {}, "sizes"),
-                                                  ((True,), {}, "sizes"), ((1,), {"budget": np.nan}, "budget"), ((1,), {"budget": np.inf}, "budget"),
-                                                  ((1,), {"budget": "1"}, "budget"), ((1,), {"rounds": 2.5}, "rounds"), ((1,), {"device": "tpu"}, "device"),
-                                                  ((1,), {"budget": 0}, "budget"), ((1,), {"rounds": 1}, "rounds")])
+@pytest.mark.parametrize(
+    "sizes, options, name",
+    [
+        ((), {}, "sizes"),
+        ((2, 1), {}, "sizes"),
+        ((1.5,), {}, "sizes"),
+        ((0, 1), {}, "sizes"),
+        ((1, 1), {}, "sizes"),
+        ("12", {}, "sizes"),
+        (3, {}, "sizes"),
+        ((True,), {}, "sizes"),
+        ((1,), {"budget": np.nan}, "budget"),
+        ((1,), {"budget": np.inf}, "budget"),
+        ((1,), {"budget": "1"}, "budget"),
+        ((1,), {"rounds": 2.5}, "rounds"),
+        ((1,), {"device": "tpu"}, "device"),
+        ((1,), {"budget": 0}, "budget"),
+        ((1,), {"rounds": 1}, "rounds"),
+    ],
+)
 def test_throughput_refuses_by_name(sizes, options, name):
     with pytest.raises(ValueError, match=f"{name}.*expected"):
         hardware.throughput(lambda B: pytest.fail("a step ran"), sizes, **options)
@@ -123,11 +144,17 @@ def test_fit_against_scipy():
     B = 2.0 ** np.arange(12)
     t = noisy(np.random.default_rng(0), B)
     line = hardware.fit(B, t)
-    (t0, t1), V = scipy.optimize.curve_fit(lambda B, a, b: a + b * B, B, t, p0=(1e-4, 1e-6), sigma=t)
+    (t0, t1), V = scipy.optimize.curve_fit(
+        lambda B, a, b: a + b * B, B, t, p0=(1e-4, 1e-6), sigma=t
+    )
     q = scipy.stats.t.ppf(0.975, len(B) - 2)
     assert (line.t0, line.t1) == pytest.approx((t0, t1), rel=1e-5)
-    assert line.t0_interval == pytest.approx((t0 - q * V[0, 0]**0.5, t0 + q * V[0, 0]**0.5), rel=1e-4)
-    assert line.t1_interval == pytest.approx((t1 - q * V[1, 1]**0.5, t1 + q * V[1, 1]**0.5), rel=1e-4)
+    assert line.t0_interval == pytest.approx(
+        (t0 - q * V[0, 0] ** 0.5, t0 + q * V[0, 0] ** 0.5), rel=1e-4
+    )
+    assert line.t1_interval == pytest.approx(
+        (t1 - q * V[1, 1] ** 0.5, t1 + q * V[1, 1] ** 0.5), rel=1e-4
+    )
 
 
 def test_the_intervals_hold_the_truth_as_often_as_they_say():
@@ -145,10 +172,23 @@ def test_a_line_without_slope_has_no_knee():
 
 
 def test_fit_refuses_by_name():
-    for B, t in (((1, 2), (1, 2)), ((1, 2, 2), (1, 2, 2)), ((1, 2, 3), (1, 2)), ((0.5, 2, 3), (1, 2, 3))):
+    for B, t in (
+        ((1, 2), (1, 2)),
+        ((1, 2, 2), (1, 2, 2)),
+        ((1, 2, 3), (1, 2)),
+        ((0.5, 2, 3), (1, 2, 3)),
+    ):
         with pytest.raises(ValueError, match="B, seconds: expected at least 3"):
             hardware.fit(B, t)
-    for t in ((1, 2, 0), (1, -2, 3), (1, np.nan, 2), (1, np.inf, 2), "abc", (1, 2, None), np.ma.array([1, 2, 3], mask=[0, 0, 1])):
+    for t in (
+        (1, 2, 0),
+        (1, -2, 3),
+        (1, np.nan, 2),
+        (1, np.inf, 2),
+        "abc",
+        (1, 2, None),
+        np.ma.array([1, 2, 3], mask=[0, 0, 1]),
+    ):
         with pytest.raises(ValueError, match="^seconds: expected"):
             hardware.fit((1, 2, 3), t)
     for B in ((1, 2, np.nan), (1, 2, -3), ("1", "2", "3"), ((1, 2, 3),)):
@@ -158,18 +198,27 @@ def test_fit_refuses_by_name():
 
 @pytest.mark.parametrize("scale", [1, 2**20, 2**40, 2**60])
 def test_a_line_over_bytes_keeps_its_start(scale):
-    """t0 and t1 of an exact line, whatever B is counted in: least squares cut off small singular values."""
+    """t0 and t1 of an exact line, whatever B is counted in: least squares cut off small singular
+    values."""
     B = scale * np.array([1.0, 2, 5, 9])
     line = hardware.fit(B, 3e-4 + B * 1e-5 / scale)
-    assert (line.t0, line.t1 * scale, line.knee / scale) == pytest.approx((3e-4, 1e-5, 30), rel=1e-9)
+    assert (line.t0, line.t1 * scale, line.knee / scale) == pytest.approx(
+        (3e-4, 1e-5, 30), rel=1e-9
+    )
 
 
 # ---------------------------------------------------------------- memory
 
-COUPLED = mb.equations("m = mean(x[i], over=i)\nh[j] = relu(W[j,i] * x[i] - m)\nL = squared_error(h[j], t[j])")
+COUPLED = mb.equations(
+    "m = mean(x[i], over=i)\nh[j] = relu(W[j,i] * x[i] - m)\nL = squared_error(h[j], t[j])"
+)
 
 
-@pytest.mark.parametrize("model, sizes", [(MLP, SIZES), (SLIDES, SIZES), (COUPLED, dict(i=6, j=3))], ids=["usual", "slides", "mean"])
+@pytest.mark.parametrize(
+    "model, sizes",
+    [(MLP, SIZES), (SLIDES, SIZES), (COUPLED, dict(i=6, j=3))],
+    ids=["usual", "slides", "mean"],
+)
 @pytest.mark.parametrize("free", [3_000, 10**6, 7 * 10**9 + 1])
 def test_largest_batch_is_the_last_that_fits(model, sizes, free):
     batch = model.with_index("b")
@@ -188,7 +237,15 @@ class Bytes:
         return self.bytes_of(b)
 
 
-@pytest.mark.parametrize("bytes_of", [lambda B: 40 * B, lambda B: 100 * B if B < 7 else 700 + 3 * B, lambda B: B * B, lambda B: 8 * max(B, 50)])
+@pytest.mark.parametrize(
+    "bytes_of",
+    [
+        lambda B: 40 * B,
+        lambda B: 100 * B if B < 7 else 700 + 3 * B,
+        lambda B: B * B,
+        lambda B: 8 * max(B, 50),
+    ],
+)
 def test_the_largest_batch_is_searched_where_bytes_are_no_line(bytes_of):
     for free in (0, 1, 7, 399, 400, 401, 720, 721, 12345):
         by_counting = max((B for B in range(5000) if B and bytes_of(B) <= free), default=0)
@@ -197,7 +254,13 @@ def test_the_largest_batch_is_searched_where_bytes_are_no_line(bytes_of):
 
 def test_largest_batch_refuses_by_name():
     batch = MLP.with_index("b")
-    for options, named in ((dict(free=-1), "free"), (dict(free=1.5), "free"), (dict(b=3), "b"), (dict(dtype="int8"), "dtype"), (dict(device="tpu"), "device")):
+    for options, named in (
+        (dict(free=-1), "free"),
+        (dict(free=1.5), "free"),
+        (dict(b=3), "b"),
+        (dict(dtype="int8"), "dtype"),
+        (dict(device="tpu"), "device"),
+    ):
         with pytest.raises(ValueError, match=f"^{named}: "):
             hardware.largest_batch(batch, **{**SIZES, **options})
     with pytest.raises(TypeError, match="equations: expected mb.equations"):
@@ -207,7 +270,10 @@ def test_largest_batch_refuses_by_name():
 def test_nothing_fits_and_nothing_is_allocated():
     assert hardware.largest_batch(MLP.with_index("b"), 100, **SIZES) == 0
     huge = dict(i=10**4, j=10**4, y=10)
-    assert hardware.peak_bytes(lambda: hardware.largest_batch(MLP.with_index("b"), 10**15, **huge)) < 10**6
+    assert (
+        hardware.peak_bytes(lambda: hardware.largest_batch(MLP.with_index("b"), 10**15, **huge))
+        < 10**6
+    )
 
 
 def test_what_does_not_fit_is_refused_with_the_number():
@@ -218,19 +284,25 @@ def test_what_does_not_fit_is_refused_with_the_number():
 
 def test_predicted_bytes_are_those_measured():
     batch, sizes = MLP.with_index("b"), dict(b=2000, i=300, j=200, y=10)
-    assert hardware.peak_bytes(lambda: batch.compile(**sizes)) == pytest.approx(batch.nbytes(**sizes), rel=0.02)
+    assert hardware.peak_bytes(lambda: batch.compile(**sizes)) == pytest.approx(
+        batch.nbytes(**sizes), rel=0.02
+    )
 
 
 def test_peak_bytes_sees_what_was_dropped_again():
-    assert hardware.peak_bytes(lambda: np.ones(10**6).sum() + np.ones(5 * 10**5).sum()) == pytest.approx(8 * 10**6, rel=0.01)
+    assert hardware.peak_bytes(
+        lambda: np.ones(10**6).sum() + np.ones(5 * 10**5).sum()
+    ) == pytest.approx(8 * 10**6, rel=0.01)
 
 
 def test_a_stepper_steps(monkeypatch):
     seen = []
     step = mb.Program.step
+
     def watched(self, lr, **inputs):
         seen.append({name: a.shape for name, a in inputs.items()})
         return step(self, lr, **inputs)
+
     monkeypatch.setattr(mb.Program, "step", watched)
     hardware.stepper(MLP.with_index("b"), 8, **SIZES)(3)
     assert seen == [{"x": (3, 12), "target": (3,)}]
@@ -245,22 +317,38 @@ def test_a_stepper_steps_on_as_many_as_are_counted(B):
     """stepper(eq, 8)(1024) stepped on 8, and 1024 were counted."""
     step, copy = hardware.stepper(MLP.with_index("b"), 8, **SIZES), hardware.copier(8)
     for call, named in ((step, "B"), (copy, "n")):
-        with pytest.raises(ValueError, match=f"^{named}: expected a whole number of at least 1 and at most 8, got"):
+        with pytest.raises(
+            ValueError, match=f"^{named}: expected a whole number of at least 1 and at most 8, got"
+        ):
             call(B)
         call(np.int64(8))
     with pytest.raises(ValueError, match="at most 8, got 1024"):
         list(hardware.throughput(step, (8, 1024), 0.05))
 
 
-@pytest.mark.parametrize("call, named", [
-    (lambda: hardware.stepper(MLP.with_index("b"), 0, **SIZES), "largest"), (lambda: hardware.stepper(MLP.with_index("b"), 8, b=8, **SIZES), "b"),
-    (lambda: hardware.stepper(MLP.with_index("b"), 8, seed=-1, **SIZES), "seed"), (lambda: hardware.copier(2.5), "largest"),
-    (lambda: hardware.transfer(0), "nbytes"), (lambda: hardware.transfer(8, budget=0), "budget"), (lambda: hardware.transfer(8, "tpu"), "device"),
-    (lambda: roofline.peak(n=0), "n"), (lambda: roofline.peak(copied=3), "copied"), (lambda: roofline.peak(budget=np.nan), "budget"),
-    (lambda: roofline.work(MLP.with_index("b"), "int32", b=2, **SIZES), "dtype"), (lambda: roofline.work("L = x"), "equations"),
-    (lambda: hardware.ratio_interval([1, 2], [1, 2, 3]), "a, b"), (lambda: hardware.ratio_interval([1, np.inf], [1, 2]), "a"), (lambda: hardware.ratio_interval([1, 1], [1, 0]), "b"),
-    (lambda: hardware.ratio_interval([1, 2], [1, np.nan]), "b"), (lambda: hardware.peak_bytes(3), "call"), (lambda: hardware.peak_bytes(int, "tpu"), "device"),
-])
+@pytest.mark.parametrize(
+    "call, named",
+    [
+        (lambda: hardware.stepper(MLP.with_index("b"), 0, **SIZES), "largest"),
+        (lambda: hardware.stepper(MLP.with_index("b"), 8, b=8, **SIZES), "b"),
+        (lambda: hardware.stepper(MLP.with_index("b"), 8, seed=-1, **SIZES), "seed"),
+        (lambda: hardware.copier(2.5), "largest"),
+        (lambda: hardware.transfer(0), "nbytes"),
+        (lambda: hardware.transfer(8, budget=0), "budget"),
+        (lambda: hardware.transfer(8, "tpu"), "device"),
+        (lambda: roofline.peak(n=0), "n"),
+        (lambda: roofline.peak(copied=3), "copied"),
+        (lambda: roofline.peak(budget=np.nan), "budget"),
+        (lambda: roofline.work(MLP.with_index("b"), "int32", b=2, **SIZES), "dtype"),
+        (lambda: roofline.work("L = x"), "equations"),
+        (lambda: hardware.ratio_interval([1, 2], [1, 2, 3]), "a, b"),
+        (lambda: hardware.ratio_interval([1, np.inf], [1, 2]), "a"),
+        (lambda: hardware.ratio_interval([1, 1], [1, 0]), "b"),
+        (lambda: hardware.ratio_interval([1, 2], [1, np.nan]), "b"),
+        (lambda: hardware.peak_bytes(3), "call"),
+        (lambda: hardware.peak_bytes(int, "tpu"), "device"),
+    ],
+)
 def test_what_makes_no_sense_is_refused_by_name(call, named):
     with pytest.raises((TypeError, ValueError), match=f"^{named}: "):
         call()
@@ -277,8 +365,13 @@ def test_transfer_counts_bytes():
 def fake_gpu(monkeypatch):
     xp, waited = fake_cupy.module(), []
     stream = types.SimpleNamespace(synchronize=lambda: waited.append(1))
-    pool = types.SimpleNamespace(held=1000, free_all_blocks=lambda: setattr(pool, "held", 400), total_bytes=lambda: pool.held)
-    xp.cuda = types.SimpleNamespace(get_current_stream=lambda: stream, runtime=types.SimpleNamespace(memGetInfo=lambda: (10**6, 2 * 10**6)))
+    pool = types.SimpleNamespace(
+        held=1000, free_all_blocks=lambda: setattr(pool, "held", 400), total_bytes=lambda: pool.held
+    )
+    xp.cuda = types.SimpleNamespace(
+        get_current_stream=lambda: stream,
+        runtime=types.SimpleNamespace(memGetInfo=lambda: (10**6, 2 * 10**6)),
+    )
     xp.get_default_memory_pool = lambda: pool
     xp.waited = waited
     monkeypatch.setattr(backend, "_cupy", lambda: xp)
@@ -294,11 +387,22 @@ def test_every_timed_step_waits_for_the_device_once(fake_gpu):
 
 def test_the_device_path_runs_on_device_arrays(fake_gpu):
     fake_cupy.synchronisations.clear()
-    last(hardware.throughput(hardware.stepper(MLP.with_index("b"), 8, "gpu", **SIZES), (1, 8), 0.02, "gpu"))
-    assert hardware.transfer(64, "gpu", 0.01).sizes == (64,) and roofline.peak("gpu", 8, 64, 0.02).flops > 0
+    last(
+        hardware.throughput(
+            hardware.stepper(MLP.with_index("b"), 8, "gpu", **SIZES), (1, 8), 0.02, "gpu"
+        )
+    )
+    assert (
+        hardware.transfer(64, "gpu", 0.01).sizes == (64,)
+        and roofline.peak("gpu", 8, 64, 0.02).flops > 0
+    )
     assert fake_cupy.synchronisations == []
     B = hardware.largest_batch(MLP.with_index("b"), device="gpu", **SIZES)
-    assert MLP.with_index("b").nbytes(b=B, **SIZES) <= 10**6 < MLP.with_index("b").nbytes(b=B + 1, **SIZES)
+    assert (
+        MLP.with_index("b").nbytes(b=B, **SIZES)
+        <= 10**6
+        < MLP.with_index("b").nbytes(b=B + 1, **SIZES)
+    )
 
 
 def test_peak_bytes_of_the_pool(fake_gpu):
@@ -317,9 +421,20 @@ def test_a_recording_comes_back(monkeypatch, tmp_path):
     assert hardware.recording("x") == hardware.Recording("one GPU", "2026-01-02", {"gpu": measured})
 
 
-@pytest.mark.parametrize("name, machine, date, named", [("x", "", "2026", "machine"), ("x", "one", " ", "date"), ("x", None, "2026", "machine"),
-                                                        ("a/b", "one", "2026", "name"), ("..", "one", "2026", "name"), (3, "one", "2026", "name")])
-def test_a_recording_of_nothing_in_particular_is_refused(monkeypatch, tmp_path, name, machine, date, named):
+@pytest.mark.parametrize(
+    "name, machine, date, named",
+    [
+        ("x", "", "2026", "machine"),
+        ("x", "one", " ", "date"),
+        ("x", None, "2026", "machine"),
+        ("a/b", "one", "2026", "name"),
+        ("..", "one", "2026", "name"),
+        (3, "one", "2026", "name"),
+    ],
+)
+def test_a_recording_of_nothing_in_particular_is_refused(
+    monkeypatch, tmp_path, name, machine, date, named
+):
     monkeypatch.setattr(hardware, "RECORDINGS", tmp_path)
     with pytest.raises(ValueError, match=f"^{named}: expected"):
         hardware.record(name, machine, date)
@@ -328,18 +443,44 @@ def test_a_recording_of_nothing_in_particular_is_refused(monkeypatch, tmp_path, 
     assert not list(tmp_path.iterdir())
 
 
-GOOD = {"sizes": [1, 2], "bursts": [[0.1], [0.2, 0.3]], "quartiles": [[0.1, 0.2], [0.2, 0.3]], "own": 1}
+GOOD = {
+    "sizes": [1, 2],
+    "bursts": [[0.1], [0.2, 0.3]],
+    "quartiles": [[0.1, 0.2], [0.2, 0.3]],
+    "own": 1,
+}
 
 
-@pytest.mark.parametrize("text", [
-    "", "[]", "{", "null", '{"machine": "", "date": "2026", "measured": {}}', '{"machine": "one", "date": "2026"}',
-    *[json.dumps({"machine": "one", "date": "2026", "measured": {"gpu": {**GOOD, **bad}}}) for bad in (
-        {"sizes": [2, 1]}, {"sizes": [1]}, {"bursts": [[0.1], []]}, {"bursts": [[0.1], [-1]]}, {"bursts": [[0.1], [float("nan")]]}, {"own": 2},
-        {"quartiles": [[0.1], [0.2]]}, {"sizes": [1, 2.5]}, {"bursts": 3})],
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{",
+        "null",
+        '{"machine": "", "date": "2026", "measured": {}}',
+        '{"machine": "one", "date": "2026"}',
+        *[
+            json.dumps({"machine": "one", "date": "2026", "measured": {"gpu": {**GOOD, **bad}}})
+            for bad in (
+                {"sizes": [2, 1]},
+                {"sizes": [1]},
+                {"bursts": [[0.1], []]},
+                {"bursts": [[0.1], [-1]]},
+                {"bursts": [[0.1], [float("nan")]]},
+                {"own": 2},
+                {"quartiles": [[0.1], [0.2]]},
+                {"sizes": [1, 2.5]},
+                {"bursts": 3},
+            )
+        ],
+    ],
+)
 def test_a_damaged_recording_is_refused_by_name(monkeypatch, tmp_path, text):
     monkeypatch.setattr(hardware, "RECORDINGS", tmp_path)
-    (tmp_path / "x.json").write_text(json.dumps({"machine": "one", "date": "2026", "measured": {"gpu": GOOD}}))
+    (tmp_path / "x.json").write_text(
+        json.dumps({"machine": "one", "date": "2026", "measured": {"gpu": GOOD}})
+    )
     assert hardware.recording("x").measured["gpu"].sizes == (1, 2)
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(ValueError, match="^x.json: "):

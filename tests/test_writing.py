@@ -31,12 +31,13 @@ def alone(path):
 
 
 class SmallDisk(io.FileIO):
-    """A file whose disk holds `space` bytes, and then is full; each write takes what still fits, as a real one does."""
+    """A file whose disk holds `space` bytes, and then is full; each write takes what still fits, as
+    a real one does."""
 
     space = 0
 
     def write(self, data):
-        fits = bytes(memoryview(data).cast("B")[:max(self.space, 0)])
+        fits = bytes(memoryview(data).cast("B")[: max(self.space, 0)])
         if not fits and len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self.space -= len(fits)
@@ -58,13 +59,14 @@ def small_disk(space):
             except OSError:
                 raw.close()
                 raise
+
     return opened
 
 
 def test_what_was_written_stands_at_the_path(place):
     with in_place(place) as file:
         file.write(b"new")
-        assert place.read_bytes() == OLD                        # until the end
+        assert place.read_bytes() == OLD  # until the end
     assert place.read_bytes() == b"new" and alone(place)
 
 
@@ -103,30 +105,49 @@ def test_a_disk_that_is_full_after_k_bytes_leaves_the_older_file(place, write):
 
 def test_a_real_limit_on_the_size_of_files(place):
     pytest.importorskip("resource")
-    run = subprocess.run([sys.executable, "-c", textwrap.dedent(f"""
+    run = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            textwrap.dedent(f"""
         import resource
         from mbcore.writing import in_place
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         with in_place({str(place)!r}) as file:
             file.write(b"x" * 5000)
-        """)], capture_output=True, text=True, cwd=os.getcwd())
-    assert run.returncode == 1 and str(place) in run.stderr.splitlines()[-1] and "File too large" in run.stderr
+        """),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=os.getcwd(),
+    )
+    assert (
+        run.returncode == 1
+        and str(place) in run.stderr.splitlines()[-1]
+        and "File too large" in run.stderr
+    )
     assert place.read_bytes() == OLD and alone(place)
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, GeneratorExit, OSError(errno.EIO, "of the block", "elsewhere")])
+@pytest.mark.parametrize(
+    "error",
+    [KeyboardInterrupt, ValueError, GeneratorExit, OSError(errno.EIO, "of the block", "elsewhere")],
+)
 def test_an_error_or_interrupt_in_the_block_leaves_the_older_file(place, error):
     with pytest.raises(error if isinstance(error, type) else OSError) as caught:
         with in_place(place) as file:
             file.write(b"half")
             raise error
     assert place.read_bytes() == OLD and alone(place)
-    assert isinstance(error, type) or caught.value is error     # an error about another file keeps its name
+    assert (
+        isinstance(error, type) or caught.value is error
+    )  # an error about another file keeps its name
 
 
 def test_an_interrupt_at_any_line_leaves_one_of_the_two_files(place):
     """A trace raises KeyboardInterrupt at the k-th line of the module that runs, for every k."""
     import mbcore.writing as writing
+
     whole, k = {"older": 0, "newer": 0}, 0
     while True:
         place.write_bytes(OLD)
@@ -165,16 +186,21 @@ def test_a_link_is_followed_and_permissions_are_kept(place, tmp_path_factory):
     place.chmod(0o640)
     with in_place(link) as file:
         file.write(b"new")
-    assert link.is_symlink() and place.read_bytes() == b"new" and place.stat().st_mode & 0o777 == 0o640
+    assert (
+        link.is_symlink() and place.read_bytes() == b"new" and place.stat().st_mode & 0o777 == 0o640
+    )
 
 
-@pytest.mark.parametrize("path, error, words", [
-    ("no folder/run.npz", FileNotFoundError, "no folder"),
-    (".", IsADirectoryError, "folder"),
-    ("", TypeError, "path: expected the path of a file"),
-    (None, TypeError, "got None"),
-    (3, TypeError, "got 3"),
-])
+@pytest.mark.parametrize(
+    "path, error, words",
+    [
+        ("no folder/run.npz", FileNotFoundError, "no folder"),
+        (".", IsADirectoryError, "folder"),
+        ("", TypeError, "path: expected the path of a file"),
+        (None, TypeError, "got None"),
+        (3, TypeError, "got 3"),
+    ],
+)
 def test_what_cannot_be_written_is_refused_by_name(place, monkeypatch, path, error, words):
     monkeypatch.chdir(place.parent)
     with pytest.raises(error, match=words), in_place(path):
@@ -188,7 +214,9 @@ def test_a_device_is_not_replaced():
         pytest.fail("the block ran")
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere"
+)
 def test_without_permission_nothing_changes(place):
     place.chmod(0o400)
     with pytest.raises(PermissionError, match="run.npz"), in_place(place):

@@ -1,6 +1,8 @@
-"""What every check does: compare an answer with the right one and with those of the known misconceptions, and say which it is.
+"""What every check does: compare an answer with the right one and with those of the known
+misconceptions, and say which it is.
 
-    function  a student's function, run on examples; an answer that no misconception explains gets the smallest failing one
+    function  a student's function, run on examples; an answer that no misconception explains
+              gets the smallest failing one
     number    a measurement, or a result of a formula: near enough is enough
     count     a whole number: exact to the last digit
     word      a text, read without regard to blanks, case and the kind of its minus
@@ -20,8 +22,8 @@ import numpy as np
 
 from ..checking import host_array, real, shown
 
-WIDTH = 100     # characters: a longer line breaks inside a word in JupyterLab
-MISTAKE = 0.02  # relative: how near an answer must be to what a misconception produces, to be told so
+WIDTH = 100  # characters: a longer line breaks inside a word in JupyterLab
+MISTAKE = 0.02  # relative: how near an answer must be to a misconception's, to be told so
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,9 @@ class Feedback:
     because: str
 
     def __repr__(self):
-        return fill(f"{'Right' if self.right else 'Not yet'}: {self.because}", WIDTH, break_on_hyphens=False)
+        return fill(
+            f"{'Right' if self.right else 'Not yet'}: {self.because}", WIDTH, break_on_hyphens=False
+        )
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,12 @@ class Case:
 def function(solution, right, wrong, cases, takes, returns, praise, hint, small=()):
     """Check a student's function by running it.
 
-    right: the function it should equal; it returns an array, or a tuple of arrays. wrong: misconception -> the function that
-    it produces. cases: the first tells the misconceptions apart, so let its sizes agree, that most mistakes run; the others are
-    where sizes differ. takes, returns: the arguments and the result in words ("x, W0 and C0", "h[b,j]").
-    small: cases of few round numbers, to show one on which an answer fails that no misconception explains.
+    right: the function it should equal; it returns an array, or a tuple of arrays. wrong:
+    misconception -> the function that it produces. cases: the first tells the misconceptions apart,
+    so let its sizes agree, that most mistakes run; the others are where sizes differ. takes,
+    returns: the arguments and the result in words ("x, W0 and C0", "h[b,j]").
+    small: cases of few round numbers, to show one on which an answer fails that no misconception
+        explains.
     """
     if not callable(solution):
         return Feedback(False, f"expected a function of {takes}, got {type(solution).__name__}.")
@@ -70,39 +76,54 @@ def function(solution, right, wrong, cases, takes, returns, praise, hint, small=
     if error:
         return Feedback(False, f"your function stopped with {error}.")
     if told is None:
-        return Feedback(False, f"your function returns nothing; end it with return {returns.split('[')[0]}.")
+        return Feedback(
+            False, f"your function returns nothing; end it with return {returns.split('[')[0]}."
+        )
     for misconception, produced in wrong.items():
         if equal(told, produced(*first.arguments)):
             return Feedback(False, misconception)
     expected = right(*first.arguments)
     if not equal(told, expected):
-        form, wanted = _shape(told, isinstance(expected, tuple)), _shape(expected, isinstance(expected, tuple))
+        form = _shape(told, isinstance(expected, tuple))
+        wanted = _shape(expected, isinstance(expected, tuple))
         if form is not None and form != wanted:
-            return Feedback(False, f"your result has the shape {form}; for {first} it must be {returns}, {wanted}.")
-        return Feedback(False, f"the numbers differ, and not in a way this check knows. {hint} "
-                        + _example(solution, right, takes, (*small, *cases)))
+            return Feedback(
+                False,
+                f"your result has the shape {form}; for {first} it must be {returns}, {wanted}.",
+            )
+        return Feedback(
+            False,
+            f"the numbers differ, and not in a way this check knows. {hint} "
+            + _example(solution, right, takes, (*small, *cases)),
+        )
     for case in others:
         told, error = outcome(solution, case)
         if error or not equal(told, right(*case.arguments)):
-            return Feedback(False, f"right when {first}, but not when {case}{f' ({error})' if error else ''}. "
-                            "Something works only while sizes agree. "
-                            + _example(solution, right, takes, (*small, *others)))
+            return Feedback(
+                False,
+                f"right when {first}, but not when {case}{f' ({error})' if error else ''}. "
+                "Something works only while sizes agree. "
+                + _example(solution, right, takes, (*small, *others)),
+            )
     return Feedback(True, praise)
 
 
 def _example(solution, right, takes, cases):
-    """The case of the fewest numbers on which the solution fails, in words: what goes in, what it gives, what is right."""
+    """The case of the fewest numbers on which the solution fails, in words: what goes in, what it
+    gives, what is right."""
     for case in sorted(cases, key=lambda case: case.numbers):
         expected = right(*case.arguments)
         told, error = outcome(solution, case)
         if error or not equal(told, expected):
             break
-    else:                                           # a function that is not the same twice
+    else:  # a function that is not the same twice
         return "Called again with the same numbers, it is right: it has to give the same each time."
-    given = case.words or ", ".join(f"{name} = {written(a)}" for name, a in zip(re.split(", | and ", takes), case.arguments))
+    given = case.words or ", ".join(
+        f"{name} = {written(a)}" for name, a in zip(re.split(", | and ", takes), case.arguments)
+    )
     if error:
         return f"For example, with {given} it stops with {error}."
-    for digits in (3, 6, 12):                       # as few as tell the two apart
+    for digits in (3, 6, 12):  # as few as tell the two apart
         yours, wanted = written(told, digits), written(expected, digits)
         if yours != wanted:
             break
@@ -118,7 +139,9 @@ def written(value, digits=3):
         return "nothing" if value is None else shown(value)
     if not found.ndim:
         return f"{found:.{digits}g}"
-    text = np.array2string(found, separator=", ", threshold=24, formatter={"float_kind": lambda v: f"{v:.{digits}g}"})
+    text = np.array2string(
+        found, separator=", ", threshold=24, formatter={"float_kind": lambda v: f"{v:.{digits}g}"}
+    )
     return " ".join(text.split())
 
 
@@ -135,13 +158,16 @@ def number(answer, right, wrong, praise, hint, rtol=0.015, expected="a number"):
     for misconception, produced in wrong.items():
         if _near(value, produced, MISTAKE):
             return Feedback(False, misconception)
-    return Feedback(False, f"{'nearly, but not near enough: ' if _near(value, right, MISTAKE) else ''}{hint}")
+    return Feedback(
+        False, f"{'nearly, but not near enough: ' if _near(value, right, MISTAKE) else ''}{hint}"
+    )
 
 
 def count(answer, right, wrong, praise, hint, expected="a whole number"):
     """Check a count: a whole number, and no other one will do.
 
-    wrong: misconception -> the number that it produces; where that is no whole number, its neighbours count as it does.
+    wrong: misconception -> the number that it produces; where that is no whole number, its
+        neighbours count as it does.
     """
     value = as_number(answer)
     if value is None:
@@ -153,7 +179,11 @@ def count(answer, right, wrong, praise, hint, expected="a whole number"):
             return Feedback(False, misconception)
     if value != round(value):
         return Feedback(False, f"{value:,g} is no whole number. {hint}")
-    near = f"nearly, but {value:,.0f} is not it, and a count is exact. " if _near(value, right, MISTAKE) else ""
+    near = (
+        f"nearly, but {value:,.0f} is not it, and a count is exact. "
+        if _near(value, right, MISTAKE)
+        else ""
+    )
     return Feedback(False, near + hint)
 
 
@@ -170,48 +200,65 @@ def as_number(answer):
 
 
 def word(answer, known):
-    """Which of the known words an answer is, or None: blanks, case and the kind of minus do not matter.
+    """Which of the known words an answer is, or None: blanks, case and the kind of minus do not
+    matter.
 
     Example: word("S.grad/B", ("s.grad", "s.grad / B")) -> "s.grad / B".
     """
     if not isinstance(answer, str):
         return None
-    if answer.strip() in known:                     # "L" beside "l"
+    if answer.strip() in known:  # "L" beside "l"
         return answer.strip()
     return next((one for one in known if _evened(one) == _evened(answer)), None)
 
 
 def _evened(text):
     text = "".join(text.split()).lower()
-    return text.replace("\N{MINUS SIGN}", "-").replace("\N{EN DASH}", "-").replace("\N{MIDDLE DOT}", "*").replace("\N{MULTIPLICATION SIGN}", "*")
+    return (
+        text.replace("\N{MINUS SIGN}", "-")
+        .replace("\N{EN DASH}", "-")
+        .replace("\N{MIDDLE DOT}", "*")
+        .replace("\N{MULTIPLICATION SIGN}", "*")
+    )
 
 
 def as_set(answer, known=None):
     """The answer as a set, or None where it is none. known: its words; None asks for whole numbers.
 
-    A text is split at commas and blanks. A word that is not known stays as it is written, so that a sentence can name it.
+    A text is split at commas and blanks. A word that is not known stays as it is written, so that a
+    sentence can name it.
     """
     if isinstance(answer, str):
         answer = re.split(r"[,;\s]+", answer.strip(" ,;{}[]()"))
         if len(answer) == 1 and not word(answer[0], known or ()):
-            return None                             # "xhs" may be three names or one
+            return None  # "xhs" may be three names or one
     elif as_number(answer) is not None:
         answer = [answer]
     try:
         parts = list(answer)
-    except TypeError:                               # nothing that holds others
+    except TypeError:  # nothing that holds others
         return None
     if known is not None:
-        found = {(word(part, known) or part.strip()) if isinstance(part, str) else None for part in parts}
+        found = {
+            (word(part, known) or part.strip()) if isinstance(part, str) else None for part in parts
+        }
     else:
-        found = {None if value is None or value != round(value) else int(value) for value in map(as_number, parts)}
+        found = {
+            None if value is None or value != round(value) else int(value)
+            for value in map(as_number, parts)
+        }
     return None if None in found else found
 
 
 def equal(a, b):
-    """Whether the answer is this array, or this tuple of arrays, to 1e-6; whatever it is, nothing is raised."""
+    """Whether the answer is this array, or this tuple of arrays, to 1e-6; whatever it is, nothing
+    is raised."""
     if isinstance(b, tuple):
-        return isinstance(a, (tuple, list)) and len(a) == len(b) and all(equal(*pair) for pair in zip(a, b))
+        return (
+            isinstance(a, (tuple, list))
+            and len(a) == len(b)
+            and all(equal(*pair) for pair in zip(a, b))
+        )
     found = _array(a)
     return found is not None and found.shape == np.shape(b) and np.allclose(found, b, atol=1e-6)
 
@@ -219,11 +266,11 @@ def equal(a, b):
 def _array(value):
     """The answer as an array of float64, or None where it is none."""
     try:
-        if isinstance(value, (list, tuple)):        # of tensors, for example
+        if isinstance(value, (list, tuple)):  # of tensors, for example
             found = np.stack(list(map(_array, value)))
         else:
             found = host_array("answer", value)
-    except Exception:                               # an answer may be anything, and its conversion may raise anything
+    except Exception:  # an answer may be anything, and its conversion may raise anything
         return None
     return found.astype(float) if found.dtype.kind in "iuf" else None
 
@@ -231,11 +278,13 @@ def _array(value):
 def outcome(solution, case):
     """(what it returned, None) or (None, the error in words); the solution gets copies."""
     try:
-        return solution(*(np.array(a) if isinstance(a, np.ndarray) else a for a in case.arguments)), None
-    except (Exception, SystemExit) as error:        # a student's function may raise anything
+        return solution(
+            *(np.array(a) if isinstance(a, np.ndarray) else a for a in case.arguments)
+        ), None
+    except (Exception, SystemExit) as error:  # a student's function may raise anything
         try:
             return None, f"{type(error).__name__}: {error}"
-        except Exception:                           # even an error that cannot be written
+        except Exception:  # even an error that cannot be written
             return None, type(error).__name__
 
 
@@ -245,5 +294,5 @@ def _shape(a, several):
         return tuple(_shape(part, False) for part in a)
     try:
         return np.shape(a)
-    except Exception:                               # a ragged list, or what raises when it is asked
+    except Exception:  # a ragged list, or what raises when it is asked
         return None
