@@ -1,16 +1,19 @@
-"""Is `advise` right? Its pair of batch size and learning rate, from fresh starts, and its batch beside all others.
+"""Is `advise` right? Its pair of batch size and learning rate, from fresh starts, and its batch
+beside all others.
 
     python benchmarks/advise.py [--folder F] [--seeds 4] [--least 1] [--no-sweep]
 
 Two tables.
 
-The pair: twelve fresh networks are trained with the advised batch and the advised learning rate, and with half, twice and
-four times that rate. How many reach the target loss, and in how many steps, beside the best of these rates?
-A small convolution and a table with features of several kinds are among the tasks, if PyTorch is installed.
+The pair: twelve fresh networks are trained with the advised batch and the advised learning rate,
+and with half, twice and four times that rate. How many reach the target loss, and in how many
+steps, beside the best of these rates? A small convolution and a table with features of several
+kinds are among the tasks, if PyTorch is installed.
 
-The batch: the time to a training loss = steps to it, the geometric mean over seeds at the learning rate that is best
-for that batch size, times the median seconds of a step of one network, measured in turns; for every power of two.
-The whole sweep takes some ten minutes; the folder keeps it. --seeds and --least make it smaller.
+The batch: the time to a training loss = steps to it, the geometric mean over seeds at the learning
+rate that is best for that batch size, times the median seconds of a step of one network, measured
+in turns; for every power of two. The whole sweep takes some ten minutes; the folder keeps it.
+--seeds and --least make it smaller.
 """
 
 import argparse
@@ -29,10 +32,10 @@ from mbcore.sweep import Setting, Task, sweeping
 
 SIZES = tuple(2**k for k in range(11))
 ADVICES = range(5)
-STARTS = 12                     # fresh networks for a pair
+STARTS = 12  # fresh networks for a pair
 FACTORS = (0.5, 1.0, 2.0, 4.0)
-MOST = 1500                     # steps of one of them
-EVERY = 10                      # steps between two looks at its loss
+MOST = 1500  # steps of one of them
+EVERY = 10  # steps between two looks at its loss
 
 # data -> features, classes, two target losses
 CASES = {
@@ -71,6 +74,7 @@ class ModuleCase:
 
     def __init__(self, name, made, x, target, targets):
         import torch
+
         self.torch, self.name, self.made, self.targets = torch, name, made, targets
         self.data = SimpleNamespace(x_train=x, target_train=target)
         self.x, self.target = torch.tensor(x), torch.tensor(target)
@@ -99,7 +103,8 @@ class ModuleCase:
 
 
 def module_cases():
-    """A small convolution on the digits; a table of 13 features, some rare, some heavy-tailed, standardised."""
+    """A small convolution on the digits; a table of 13 features, some rare, some heavy-tailed,
+    standardised."""
     try:
         import torch
     except ImportError:
@@ -109,7 +114,12 @@ def module_cases():
 
     def convolution():
         return nn.Sequential(
-            nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(256, 10)
+            nn.Conv2d(1, 8, 3),
+            nn.ReLU(),
+            nn.Conv2d(8, 16, 3),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(256, 10),
         )
 
     def table():
@@ -120,7 +130,9 @@ def module_cases():
     heavy = rng.lognormal(size=(1200, 4))
     rare = rng.random((1200, 4)) < 0.05
     x = np.concatenate([plain, heavy, rare], axis=1)
-    scores = plain[:, :3] + 0.5 * np.log(heavy[:, :3]) + 2 * rare[:, :3] + rng.normal(0, 0.3, (1200, 3))
+    scores = (
+        plain[:, :3] + 0.5 * np.log(heavy[:, :3]) + 2 * rare[:, :3] + rng.normal(0, 0.3, (1200, 3))
+    )
     x = ((x - x.mean(axis=0)) / x.std(axis=0)).astype("float32")
     images = digits.x_train.reshape(-1, 1, 8, 8)
     return [
@@ -158,28 +170,49 @@ def judged(case, seconds=8.0):
             yield f"| {case.name} | – | no batch: {a.why_not} | | |"
             continue
         target = case.targets[-1]
-        took = {f: [steps_of(case, a.batch, a.lr * f, target, k) for k in range(STARTS)] for f in FACTORS}
-        mean = {f: np.exp(np.log(s).mean()) if np.isfinite(s).all() else np.inf for f, s in took.items()}
+        took = {
+            f: [steps_of(case, a.batch, a.lr * f, target, k) for k in range(STARTS)]
+            for f in FACTORS
+        }
+        mean = {
+            f: np.exp(np.log(s).mean()) if np.isfinite(s).all() else np.inf for f, s in took.items()
+        }
         arrived = ", ".join(str(int(np.isfinite(s).sum())) for s in took.values())
         ratio = mean[1.0] / min(mean.values())
-        yield f"| {case.name} | {target} | {a.batch}, {a.lr:.2g} | {arrived} | {mean[1.0]:.0f} | {ratio:.2f} |"
+        yield (
+            f"| {case.name} | {target} | {a.batch}, {a.lr:.2g} | {arrived} | {mean[1.0]:.0f} |"
+            f" {ratio:.2f} |"
+        )
 
 
 # ------------------------------------------------------------------ the batch
 
 
 def swept(name, folder, seeds, sizes):
-    """{B: {lr: outcomes}}: powers of 2 around a guess, on until the best has a worse one on both sides, for both targets."""
+    """{B: {lr: outcomes}}: powers of 2 around a guess, on until the best has a worse one on both
+    sides, for both targets."""
     i, y, targets = CASES[name]
-    setting = Setting(MLP, {"i": i, "j": 32, "y": y}, data=name, epochs=20, steps=1500, target=targets[-1], looks=150)
+    setting = Setting(
+        MLP,
+        {"i": i, "j": 32, "y": y},
+        data=name,
+        epochs=20,
+        steps=1500,
+        target=targets[-1],
+        looks=150,
+    )
     path, found = folder and Path(folder) / f"{name}.jsonl", {}
     for B in sizes:
         guess = round(np.log2(0.1 * B**0.5))
         ks, found[B] = list(range(guess - 2, guess + 4)), {}
         while ks:
             tasks = [Task(B, 2.0**k, s) for k in ks for s in range(seeds)]
-            outcomes = last(watched(sweeping(setting, tasks, results=path, chunk=32), f"{name}, B = {B}"))
-            found[B].update({2.0**k: [outcomes[Task(B, 2.0**k, s)] for s in range(seeds)] for k in ks})
+            outcomes = last(
+                watched(sweeping(setting, tasks, results=path, chunk=32), f"{name}, B = {B}")
+            )
+            found[B].update(
+                {2.0**k: [outcomes[Task(B, 2.0**k, s)] for s in range(seeds)] for k in ks}
+            )
             ks = sorted({edge for target in targets for edge in edges(found[B], target)})
     return found
 
@@ -192,7 +225,10 @@ def edges(tried, target):
 
 def best(tried, target):
     """(log steps, lr)."""
-    return min((np.mean([np.log(steps(o, target)) for o in outcomes]), lr) for lr, outcomes in tried.items())
+    return min(
+        (np.mean([np.log(steps(o, target)) for o in outcomes]), lr)
+        for lr, outcomes in tried.items()
+    )
 
 
 def steps(outcome, target):
@@ -233,27 +269,41 @@ def beside_all(name, folder, seeds, sizes):
         noise = ", ".join(f"{a.noise.average:.0f}" for a in advices)
         times = ", ".join(f"{r:.2f}" for r in ratios)
         shortest = f"{took.min():.3f} s, {np.sort(took)[1]:.3f} s"
-        yield f"| {name} | {target} | {said} | {sizes[took.argmin()]} | {shortest} | {times} | {np.exp(u):.0f} | {noise} |"
+        yield (
+            f"| {name} | {target} | {said} | {sizes[took.argmin()]} | {shortest} | {times} |"
+            f" {np.exp(u):.0f} | {noise} |"
+        )
 
 
 def main():
-    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     words.add_argument("--folder", help="where the sweep is kept")
     words.add_argument("--seeds", type=int, default=4)
     words.add_argument("--least", type=int, default=1, help="the smallest batch of the sweep")
     words.add_argument("--no-sweep", action="store_true", help="the pairs alone")
     asked = words.parse_args()
-    print(f"| data | target | advised batch, rate | of {STARTS} arrive at rate x {FACTORS} | steps | steps / best rate's |")
+    print(
+        f"| data | target | advised batch, rate | of {STARTS} arrive at rate x {FACTORS} | steps |"
+        " steps / best rate's |"
+    )
     print("|---|---|---|---|---|---|")
     for case in [*map(ProgramCase, CASES), *module_cases()]:
         for row in judged(case):
             print(row, flush=True)
     if asked.no_sweep:
         return
-    print("\n| data | loss | advised B (range), five times | best B | its time, the next's | time at advised B / least |", end="")
+    print(
+        "\n| data | loss | advised B (range), five times | best B | its time, the next's | time at"
+        " advised B / least |",
+        end="",
+    )
     print(" B_crit | B_simple |\n|---|---|---|---|---|---|---|---|")
     for name in CASES:
-        for row in beside_all(name, asked.folder, asked.seeds, [B for B in SIZES if B >= asked.least]):
+        for row in beside_all(
+            name, asked.folder, asked.seeds, [B for B in SIZES if B >= asked.least]
+        ):
             print(row, flush=True)
 
 

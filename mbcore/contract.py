@@ -1,10 +1,11 @@
-"""What the loss of a PyTorch module has to be: the mean over a batch of each example's own loss, and finite.
+"""What the loss of a PyTorch module has to be: the mean over a batch of each example's own loss,
+and finite.
 
-Everything that `advise` measures rests on it: the noise scale, the steps that a batch saves, the learning rate that
-belongs to a batch. A loss that divides by B once more, or sums, or lets shapes broadcast, gives a number for each of
-these and no error. So the loss of some scores, and its gradient, are compared with those of single examples among
-them. The scores are computed once; dropout and batch normalisation, which act before the scores, cannot disturb the
-comparison.
+Everything that `advise` measures rests on it: the noise scale, the steps that a batch saves, the
+learning rate that belongs to a batch. A loss that divides by B once more, or sums, or lets shapes
+broadcast, gives a number for each of these and no error. So the loss of some scores, and its
+gradient, are compared with those of single examples among them. The scores are computed once;
+dropout and batch normalisation, which act before the scores, cannot disturb the comparison.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ import sys
 
 import numpy as np
 
-SHARE = 0.02        # of the mean loss: how far the two may lie apart, beside rounding
+SHARE = 0.02  # of the mean loss: how far the two may lie apart, beside rounding
 
 
 def broken(loss, scores, target) -> str | None:
     """What the loss breaks, in words; None where it is the mean of the examples' own losses.
 
-    loss: a function of (scores, target). scores: a tensor [n, ...], or a tuple, list or dictionary with such
-    tensors. target: a tensor [n, ...]. n of at least 2.
+    loss: a function of (scores, target). scores: a tensor [n, ...], or a tuple, list or dictionary
+    with such tensors. target: a tensor [n, ...]. n of at least 2.
     """
     n = len(target)
     whole = loss(scores, target)
@@ -42,7 +43,8 @@ def broken(loss, scores, target) -> str | None:
 
 
 def not_a_loss(found, n: int) -> str | None:
-    """What came in place of one number, or of one for each of n examples; None where it is one of these."""
+    """What came in place of one number, or of one for each of n examples; None where it is one of
+    these."""
     wanted = "one number, the mean, or one for each example"
     if not hasattr(found, "grad_fn"):
         return f"{wanted}; got {type(found).__name__}"
@@ -84,12 +86,16 @@ def _shares(whole, own, scale):
     if whole.ndim and len(own) > 1:
         each = whole.detach().double().cpu().numpy()
         if np.abs(each - own).max() > (SHARE + _rounding(whole)) * max(scale, np.abs(own).max()):
-            return "the loss of each example to be its own; these change with the other examples of the batch"
+            return (
+                "the loss of each example to be its own; these change with the other examples of"
+                " the batch"
+            )
     return None
 
 
 def _other_gradient(loss, scores, target, own):
-    """At the start all losses may be nearly alike, so that a weighted mean is no other; its gradient is."""
+    """At the start all losses may be nearly alike, so that a weighted mean is no other; its
+    gradient is."""
     if not hasattr(scores, "detach") or not scores.is_floating_point():
         return None
     torch, n = sys.modules["torch"], len(target)
@@ -97,7 +103,7 @@ def _other_gradient(loss, scores, target, own):
         free = scores.detach().clone().requires_grad_()
         whole = loss(free, target)
         if whole.grad_fn is None:
-            return None                                     # it does not depend on the scores
+            return None  # it does not depend on the scores
         (together,) = torch.autograd.grad(whole.double().mean(), free)
         alone = [loss(free[k : k + 1], target[k : k + 1]).double().mean() for k in range(n)]
         (apart,) = torch.autograd.grad(sum(alone) / n, free)
@@ -105,8 +111,8 @@ def _other_gradient(loss, scores, target, own):
     if off <= (SHARE + _rounding(whole)) * float(apart.double().abs().max()):
         return None
     said = (
-        f"the mean over the batch of each example's own loss; the gradient of the loss of {n} examples is not the "
-        "mean of the gradients of their own losses"
+        f"the mean over the batch of each example's own loss; the gradient of the loss of {n}"
+        " examples is not the mean of the gradients of their own losses"
     )
     return _weighing(said, loss, scores, target, own)
 
@@ -116,13 +122,16 @@ def _missing(own, together, target, missing):
     value = target[k].detach().cpu().reshape(-1)[:4].tolist()
     value = value[0] if target.ndim == 1 else value
     said = (
-        f"a finite loss of each example; got {own[k]} for {int(missing.sum())} of {len(own)} examples tried, the "
-        f"first with the target {value} (the loss of all of them: {together:.3g})"
+        f"a finite loss of each example; got {own[k]} for {int(missing.sum())} of {len(own)}"
+        f" examples tried, the first with the target {value} (the loss of all of them:"
+        f" {together:.3g})"
     )
     labels = not target.is_floating_point()
     alike = missing.all() and bool((target == target[k]).all())
     if labels and math.isnan(own[k]) and (alike or not missing.all()):
-        return f"{said}. Is it an ignored label (ignore_index)? Leave ignored examples out of the data"
+        return (
+            f"{said}. Is it an ignored label (ignore_index)? Leave ignored examples out of the data"
+        )
     return said
 
 
@@ -130,12 +139,15 @@ def _unlike(loss, scores, target, together, own):
     """How the loss of all differs from the mean of the examples' own."""
     n, mean = len(own), own.mean()
     said = (
-        f"the mean over the batch of each example's own loss, or one loss for each; the loss of {n} examples is "
-        f"{together:.4g}, the mean of their own losses {mean:.4g}"
+        f"the mean over the batch of each example's own loss, or one loss for each; the loss of {n}"
+        f" examples is {together:.4g}, the mean of their own losses {mean:.4g}"
     )
     times = together / mean if mean else math.inf
     if abs(times * n - 1) < 0.1:
-        return f"{said}: 1/{n} of it, so 1/B stands twice. Do not divide a mean by the number of examples"
+        return (
+            f"{said}: 1/{n} of it, so 1/B stands twice. Do not divide a mean by the number of"
+            " examples"
+        )
     if abs(times / n - 1) < 0.1:
         return f"{said}: it doubles with the batch, as a sum does. Use reduction='mean'"
     return _weighing(said, loss, scores, target, own)
@@ -146,17 +158,20 @@ def _weighing(said, loss, scores, target, own):
     shape = getattr(scores, "shape", None)
     if shape is not None and _spreads(shape, target.shape):
         return (
-            f"{said}: scores of shape {list(shape)} and targets of shape {list(target.shape)} broadcast, so that "
-            "each score meets every target. Give both one shape: a target [n, 1], or scores.squeeze(1)"
+            f"{said}: scores of shape {list(shape)} and targets of shape {list(target.shape)}"
+            " broadcast, so that each score meets every target. Give both one shape: a target [n,"
+            " 1], or scores.squeeze(1)"
         )
     if _by_class(loss, scores, target, own):
         return (
-            f"{said}, though it is among examples of one class: class weights, which PyTorch divides by their sum "
-            "over the batch. Return weight[target] * loss for each example (reduction='none')"
+            f"{said}, though it is among examples of one class: class weights, which PyTorch"
+            " divides by their sum over the batch. Return weight[target] * loss for each example"
+            " (reduction='none')"
         )
     return (
-        f"{said}. Does it divide by something that differs from batch to batch, such as the number of labels that "
-        "are not ignored, or compare examples with one another? Return one loss for each example"
+        f"{said}. Does it divide by something that differs from batch to batch, such as the number"
+        " of labels that are not ignored, or compare examples with one another? Return one loss"
+        " for each example"
     )
 
 

@@ -1,4 +1,4 @@
-"""The examples that `advise` is given: read from what people have in memory, checked once, and looked over.
+"""The examples that `advise` is given: read from memory, checked once, and looked over.
 
     read           a DataSet, a pair (x, target) or a TensorDataset -> Given
     nothing_told   why no training on these examples can tell anything: all alike, or one target
@@ -14,9 +14,9 @@ import numpy as np
 from .backend import device_of, to_cpu
 from .checking import host_array, shown
 
-LEAST = 8           # examples
-UNEVEN = 30.0       # times: how much larger than the usual one, or than 1, a feature may be
-LOOKED_AT = 4096    # examples, at most, for the sizes of features
+LEAST = 8  # examples
+UNEVEN = 30.0  # times: how much larger than the usual one, or than 1, a feature may be
+LOOKED_AT = 4096  # examples, at most, for the sizes of features
 WAYS_OUT = (
     "give a DataSet, as mb.dataset(x, y) makes one of arrays, tensors or a DataFrame, "
     "or a pair of arrays (x, target)"
@@ -46,15 +46,16 @@ def read(data: object) -> Given:
     if target is None or x is None:
         missing = x_name if x is None else target_name
         raise TypeError(
-            f"data: expected a DataSet with x_train, and target_train with a label for each example; "
-            f"{missing} is missing"
+            "data: expected a DataSet with x_train, and target_train with a label for each"
+            f" example; {missing} is missing"
         )
     columns = () if device_of(x) == "gpu" else tuple(map(str, getattr(x, "columns", ())))
     host_x = _numbers(x_name, x)
     host_target = _numbers(target_name, target)
     if host_x.shape[:1] < (LEAST,):
         raise ValueError(
-            f"data: expected at least {LEAST} examples to train on, got {x_name} of shape {host_x.shape}"
+            f"data: expected at least {LEAST} examples to train on, got {x_name} of shape"
+            f" {host_x.shape}"
         )
     if host_target.shape[:1] != host_x.shape[:1]:
         raise ValueError(
@@ -73,7 +74,7 @@ def _parts(data):
     if hasattr(data, "x_train") or hasattr(data, "target_train"):
         x = getattr(data, "x_train", None)
         return "x_train", x, "target_train", getattr(data, "target_train", None)
-    pair = getattr(data, "tensors", data)               # of a TensorDataset
+    pair = getattr(data, "tensors", data)  # of a TensorDataset
     if isinstance(pair, (tuple, list)) and len(pair) == 2:
         return "x", pair[0], "target", pair[1]
     said = f"data: expected examples with x_train and target_train, got {_kind(data)}"
@@ -120,8 +121,8 @@ def _differ(array):
 def uneven(found: Given) -> str | None:
     """Which features are of a size that hides others, and what to do about it; None where none is.
 
-    A feature's size is its root mean square. Beside one of size 50,000 a feature of size 40 is not seen, and a
-    learning rate small enough for the one moves nothing along the other.
+    A feature's size is its root mean square. Beside one of size 50,000 a feature of size 40 is not
+    seen, and a learning rate small enough for the one moves nothing along the other.
     """
     if found.x.dtype.kind not in "uif" or found.x.ndim < 2:
         return None
@@ -139,8 +140,9 @@ def uneven(found: Given) -> str | None:
     if small not in large:
         listed += f", beside {_name(found, small)} about {size[small]:,.2g}"
     return (
-        f"features are of very different sizes, or all far from 1: {listed}. Standardise them: subtract each "
-        "column's mean, divide by its standard deviation (standardise=True where data are read)"
+        f"features are of very different sizes, or all far from 1: {listed}. Standardise them:"
+        " subtract each column's mean, divide by its standard deviation (standardise=True where"
+        " data are read)"
     )
 
 

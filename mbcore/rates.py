@@ -3,9 +3,10 @@
     searched    a rate for the batch of the trials, before the noise scale is measured
     confirmed   the rate for the advised batch: from every start, and twice as large as well
 
-A rate *fails* from a start where the loss is thrown up to RISE times its start on the way, or hardly falls: by less
-than STUCK of what it falls from the best start, without coming near the end of that one. A rate next to one that fails
-is no rate to recommend: it would fail from the next start.
+A rate *fails* from a start where the loss is thrown up to RISE times its start on the way, or
+hardly falls: by less than STUCK of what it falls from the best start, without coming near the end
+of that one. A rate next to one that fails is no rate to recommend: it would fail from the next
+start.
 """
 
 from __future__ import annotations
@@ -17,18 +18,20 @@ import numpy as np
 from .trial import HALVED, STEPS, probed, step_seconds
 from .tried import STARTS
 
-RATES = 4.0 ** np.arange(-12, 7)    # that may be tried from the first start; the best is refined by a factor of 2
-FIRST = 11                          # 1/4
-RISE = 10.0                         # times the loss at the start: a rate that throws it up so far has failed
-STUCK = 0.25                        # of the best start's fall: less is hardly any
-CLEAR = 2.0                         # times a rate has to work too, from every start, for it to be recommended
-AWAY = 0.8                          # of the best rate's fall: the largest rate that reaches so much is near the best
+# that may be tried from the first start; the best is refined by a factor of 2
+RATES = 4.0 ** np.arange(-12, 7)
+FIRST = 11  # 1/4
+RISE = 10.0  # times the loss at the start: a rate that throws it up so far has failed
+STUCK = 0.25  # of the best start's fall: less is hardly any
+CLEAR = 2.0  # times a rate has to work too, from every start, for it to be recommended
+AWAY = 0.8  # of the best rate's fall: the largest rate that reaches so much is near the best
 
 
 class Trials:
     """Trainings of n steps on batches of B, each from one of the starts with one learning rate.
 
-    loss[start, rate]: the mean loss after them, inf where it was thrown up. before[start]: at the start.
+    loss[start, rate]: the mean loss after them, inf where it was thrown up. before[start]: at the
+    start.
     """
 
     def __init__(self, tried, B, n):
@@ -67,10 +70,13 @@ class Trials:
         return any(fall < STUCK * max(falls) and loss > near for fall, loss in zip(falls, losses))
 
     def fall(self, lr):
-        """How far the loss falls at this rate, the mean over the starts; -inf where it fails from any."""
+        """How far the loss falls at this rate, the mean over the starts; -inf where it fails from
+        any."""
         if self.fails(lr):
             return -inf
-        return float(np.mean(self.before)) - float(np.mean([self.run(start, lr) for start in range(STARTS)]))
+        return float(np.mean(self.before)) - float(
+            np.mean([self.run(start, lr) for start in range(STARTS)])
+        )
 
     def failed(self, above):
         """(the smallest rate above this one that failed from some start, the batch), or None."""
@@ -89,17 +95,21 @@ class Trials:
     def worst(self):
         """(rate, loss from the worst start it was tried from), by rate."""
         rates = sorted({lr for _, lr in self.loss})
-        return tuple((lr, max(loss for (_, r), loss in self.loss.items() if r == lr)) for lr in rates)
+        return tuple(
+            (lr, max(loss for (_, r), loss in self.loss.items() if r == lr)) for lr in rates
+        )
 
 
 # ------------------------------------------------------------------ for the trials
 
 
 def searched(tried, B, line, seconds):
-    """rates, lr_trial and failed: a coarse grid from the first start, then the rates near its best from every start.
+    """rates, lr_trial and failed: a coarse grid from the first start, then the rates near its best
+    from every start.
 
-    rates: (rate, loss after so many steps from the worst start that was tried; inf: it failed). lr_trial: the
-    largest near the best that is clear of the smallest that failed. failed: (that rate, the batch), or None.
+    rates: (rate, loss after so many steps from the worst start that was tried; inf: it failed).
+    lr_trial: the largest near the best that is clear of the smallest that failed. failed: (that
+    rate, the batch), or None.
     """
     n = int(np.clip(seconds / 24 / step_seconds(line, B), 5, STEPS // 3))
     tried.more_starts(probed(tried))
@@ -122,14 +132,18 @@ def searched(tried, B, line, seconds):
             break
         lr /= 2
     else:
-        why = f"from {STARTS} starts, no learning rate from {lr * 2:.1e} to {best:.1e} lowers the loss from every one"
+        why = (
+            f"from {STARTS} starts, no learning rate from {lr * 2:.1e} to {best:.1e} lowers the"
+            " loss from every one"
+        )
         yield 1.0, {"rates": trials.worst(), "why_not": why}
         return
     yield 1.0, {"rates": trials.worst(), "lr_trial": float(lr), "failed": trials.failed(lr)}
 
 
 def _grid(trials):
-    """Try RATES from FIRST on, up and then down, while the loss gets better; then half and twice the best."""
+    """Try RATES from FIRST on, up and then down, while the loss gets better; then half and twice
+    the best."""
     k = FIRST
     for way in (1, -1):
         at = k
@@ -148,8 +162,9 @@ def _grid(trials):
 def _never_fell(trials):
     rates = [lr for _, lr in trials.loss]
     return (
-        f"at none of the learning rates from {min(rates):.0e} to {max(rates):.0e} did {trials.n} steps lower the loss "
-        f"from {trials.before[0]:.3g} (it stayed, rose, or was thrown up to {RISE:g} times that on the way)"
+        f"at none of the learning rates from {min(rates):.0e} to {max(rates):.0e} did {trials.n}"
+        f" steps lower the loss from {trials.before[0]:.3g} (it stayed, rose, or was thrown up to"
+        f" {RISE:g} times that on the way)"
     )
 
 
@@ -157,9 +172,11 @@ def _never_fell(trials):
 
 
 def confirmed(tried, B, lr, line, seconds):
-    """lr, for this batch: the one given, halved until it and CLEAR times as much work from every start.
+    """lr, for this batch: the one given, halved until it and CLEAR times as much work from every
+    start.
 
-    tried_for: the steps of these trials. failed: as in `searched`, where one failed here; else it stays as it was.
+    tried_for: the steps of these trials. failed: as in `searched`, where one failed here; else it
+    stays as it was.
     """
     n = int(np.clip(seconds / (2 * STARTS) / step_seconds(line, B), 20, STEPS))
     trials = Trials(tried, B, n)
@@ -171,5 +188,8 @@ def confirmed(tried, B, lr, line, seconds):
             return
         yield (turn + 1) / (HALVED + 2), {}
         lr /= 2
-    why = f"with the batch of {B} no learning rate from {lr * 2:.1e} to {lr * 2 ** (HALVED + 1):.1e} lowers the loss"
+    why = (
+        f"with the batch of {B} no learning rate from {lr * 2:.1e} to {lr * 2 ** (HALVED + 1):.1e}"
+        " lowers the loss"
+    )
     yield 1.0, {"why_not": f"{why} from each of {STARTS} starts"}

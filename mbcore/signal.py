@@ -1,4 +1,4 @@
-"""Whether a trial has told anything, and if not, why: no batch size follows from a measurement without a signal.
+"""Whether a trial has told anything: no batch size follows from a measurement without a signal.
 
     beforehand   what is plain from the examples and the network, before anything is measured
     afterwards   what the short trainings showed
@@ -13,31 +13,32 @@ import numpy as np
 
 from .given import nothing_told, uneven
 
-FALLEN = 0.01           # of the loss at the start: the least fall that counts
-ERRORS = 3.0            # standard errors: the least by which held-out examples have to know their own targets
-NO_NOISE = 1e-6         # noise scale below which the examples' gradients are all alike
+FALLEN = 0.01  # of the loss at the start: the least fall that counts
+ERRORS = 3.0  # standard errors: the least by which held-out examples have to know their own targets
+NO_NOISE = 1e-6  # noise scale below which the examples' gradients are all alike
 
 
 def beforehand(tried) -> str | None:
     """Why nothing can be told, or None.
 
-    Examples that are coupled, as by batch normalisation in training mode, have no gradients of their own, and so no
-    tr(Sigma) and no noise scale.
+    Examples that are coupled, as by batch normalisation in training mode, have no gradients of
+    their own, and so no tr(Sigma) and no noise scale.
     """
     told = nothing_told(tried.examples)
     if told:
         return told
     if tried.coupled:
         return (
-            f"{tried.coupled}, so an example has no gradient of its own, and the noise scale tr(Sigma)/||g||^2 has "
-            "no meaning. Advice needs examples that stand alone: batch normalisation in evaluation mode, or a "
-            "normalisation within the example (LayerNorm, GroupNorm)"
+            f"{tried.coupled}, so an example has no gradient of its own, and the noise scale"
+            " tr(Sigma)/||g||^2 has no meaning. Advice needs examples that stand alone: batch"
+            " normalisation in evaluation mode, or a normalisation within the example (LayerNorm,"
+            " GroupNorm)"
         )
     every = tried.gradients(min(tried.N, 256))[0]
     if not np.any(every):
         return (
-            "the gradient is exactly 0 at the start, so no step can change anything; all units are saturated or "
-            "dead (relu of negative numbers), or all weights are 0"
+            "the gradient is exactly 0 at the start, so no step can change anything; all units are"
+            " saturated or dead (relu of negative numbers), or all weights are 0"
         )
     return None
 
@@ -53,23 +54,27 @@ def afterwards(tried, noise, held) -> str | None:
     chance = tried.chance()
     if chance is not None and not lowest < (1 - FALLEN) * chance:
         return (
-            f"the loss of the trial did not fall ({course}) below {chance:.3g}, which the frequencies of the classes "
-            f"give without a look at x{likely(tried)}"
+            f"the loss of the trial did not fall ({course}) below {chance:.3g}, which the"
+            f" frequencies of the classes give without a look at x{likely(tried)}"
         )
     if held.errors < ERRORS:
         return (
-            f"the loss of the trial fell ({course}), but only by what says nothing of other examples: {held.n} "
-            f"held-out ones have a loss of {held.own:.3g} with their own targets and {held.others:.3g} with the "
-            "targets of others, which is no difference. The targets are noise, or so few examples are learned by "
-            f"heart, or the trial is too short to learn more than how often each target occurs{likely(tried)}"
+            f"the loss of the trial fell ({course}), but only by what says nothing of other"
+            f" examples: {held.n} held-out ones have a loss of {held.own:.3g} with their own"
+            f" targets and {held.others:.3g} with the targets of others, which is no difference."
+            " The targets are noise, or so few examples are learned by heart, or the trial is too"
+            f" short to learn more than how often each target occurs{likely(tried)}"
         )
     if not isfinite(noise.average):
         return (
-            "the mean gradient drowns in the noise of its examples at every look, so the noise scale has no value. "
-            "More seconds look at more examples"
+            "the mean gradient drowns in the noise of its examples at every look, so the noise"
+            " scale has no value. More seconds look at more examples"
         )
     if noise.average < NO_NOISE:
-        return "all examples have the same gradient: there is no noise that a larger batch could average"
+        return (
+            "all examples have the same gradient: there is no noise that a larger batch could"
+            " average"
+        )
     return None
 
 

@@ -1,4 +1,5 @@
-"""A network as `advise` tries it out: a copy of a Program or of a PyTorch module, behind the same few questions."""
+"""A network as `advise` tries it out: a copy of a Program or of a PyTorch module, behind the same
+few questions."""
 
 from __future__ import annotations
 
@@ -20,10 +21,15 @@ def subject(net, data, loss, rng):
     if isinstance(net, Program):
         if loss is not None:
             raise ValueError(
-                "loss: expected none with a Program, whose equations say L; it is for a PyTorch module"
+                "loss: expected none with a Program, whose equations say L; it is for a PyTorch"
+                " module"
             )
         return TriedProgram(net, read(data), rng)
     if torch is not None and isinstance(net, torch.nn.Module):
         return TriedModule(torch, net, read(data), loss, rng)
-    hint = '; equations.with_index("b").compile(b=..., ...) makes a Program' if hasattr(net, "graph") else ""
+    hint = (
+        '; equations.with_index("b").compile(b=..., ...) makes a Program'
+        if hasattr(net, "graph")
+        else ""
+    )
     raise TypeError(f"net: expected a Program or a torch.nn.Module, got {type(net).__name__}{hint}")

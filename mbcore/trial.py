@@ -1,4 +1,4 @@
-"""What `advise` measures on a network that it tries: a clock, and the noise scale along short trainings.
+"""What `advise` measures on a network that it tries: a clock, and a noise scale.
 
     clocked   seconds of a step against the batch size
     trained   the noise scale on the loss's way down, and what held-out examples say of the training
@@ -16,22 +16,23 @@ import numpy as np
 
 from .hardware import LEVEL, fieller, fit, throughput
 
-STEPS = 300             # of a short training, at most
-LOOKS = 16              # at the noise scale, along it
-RUNS = 8                # short trainings, at most
-EXAMPLES = 2048         # whose gradients one look at the noise scale takes, at most
-PROBE = 1024            # examples whose mean loss is measured, at most
-LARGEST = 4096          # batch that is timed; beyond it the line goes on
-ENOUGH = 5              # trainings, for an interval over them
-HALVED = 5              # times that a rate may be halved, if a training diverges later than its first trial
-SHIFTS = 4              # other examples whose targets a held-out example is given in turn
+STEPS = 300  # of a short training, at most
+LOOKS = 16  # at the noise scale, along it
+RUNS = 8  # short trainings, at most
+EXAMPLES = 2048  # whose gradients one look at the noise scale takes, at most
+PROBE = 1024  # examples whose mean loss is measured, at most
+LARGEST = 4096  # batch that is timed; beyond it the line goes on
+ENOUGH = 5  # trainings, for an interval over them
+HALVED = 5  # times that a rate may be halved, if a training diverges later than its first trial
+SHIFTS = 4  # other examples whose targets a held-out example is given in turn
 
 
 @dataclass(frozen=True, eq=False)
 class Noise:
-    """Along short trainings, means over `runs` of them: steps[look], loss[look], and B_simple[look] with its
-    interval [look, 2]. average: mean tr(Sigma) / mean ||g||^2 over their steps, but for those where the loss is
-    above its start (large first steps may throw it up), with its interval, 95 %, Fieller's."""
+    """Along short trainings, means over `runs` of them: steps[look], loss[look], and B_simple[look]
+    with its interval [look, 2]. average: mean tr(Sigma) / mean ||g||^2 over their steps, but for
+    those where the loss is above its start (large first steps may throw it up), with its interval,
+    95 %, Fieller's."""
 
     steps: np.ndarray
     loss: np.ndarray
@@ -44,11 +45,13 @@ class Noise:
 
 @dataclass(frozen=True, eq=False)
 class Held:
-    """n examples that a short training had not seen, at its end: their mean loss with their own targets, the mean
-    with other examples' targets, and how many standard errors lie between the two.
+    """n examples that a short training had not seen, at its end: their mean loss with their own
+    targets, the mean with other examples' targets, and how many standard errors lie between the
+    two.
 
-    A network that has learned nothing, or the frequencies of the classes alone, or the training examples by heart,
-    does as well with the one as with the other: above 0 by more than chance only if x says something of the target.
+    A network that has learned nothing, or the frequencies of the classes alone, or the training
+    examples by heart, does as well with the one as with the other: above 0 by more than chance only
+    if x says something of the target.
     """
 
     n: int
@@ -61,7 +64,8 @@ class Held:
 
 
 def clocked(tried, seconds):
-    """throughput, line and B_trial. A slow network is timed at fewer batch sizes, as far as they go."""
+    """throughput, line and B_trial. A slow network is timed at fewer batch sizes, as far as they
+    go."""
     tried.timed(tried.least)
     start = perf_counter()
     tried.timed(tried.least)
@@ -73,16 +77,18 @@ def clocked(tried, seconds):
         yield fraction, {"throughput": measured}
     if len(measured.sizes) < 3:
         raise ValueError(
-            f"seconds: expected more of them: a step on {measured.sizes[0]} takes {measured.seconds[0]:.2g} s, "
-            f"so that only {len(measured.sizes)} batch sizes could be timed, and 3 are needed"
+            f"seconds: expected more of them: a step on {measured.sizes[0]} takes"
+            f" {measured.seconds[0]:.2g} s, so that only {len(measured.sizes)} batch sizes could be"
+            " timed, and 3 are needed"
         )
     line = fit(measured.sizes, measured.seconds)
     yield 1.0, {"line": line, "B_trial": _trial_size(tried, line)}
 
 
 def _trial_size(tried, line):
-    """The machine's knee, rounded down to a power of two: there a step costs 2 t0, and a training gets on at no less
-    than half the speed of the best batch, whatever B_crit is. At least 8 batches a pass."""
+    """The machine's knee, rounded down to a power of two: there a step costs 2 t0, and a training
+    gets on at no less than half the speed of the best batch, whatever B_crit is. At least 8 batches
+    a pass."""
     size = np.clip(min(line.knee, tried.most), tried.least, max(tried.N // 8, tried.least))
     return int(2 ** np.floor(np.log2(size)))
 
@@ -100,10 +106,12 @@ def probed(tried):
 
 
 def trained(tried, B, lr, line, seconds):
-    """noise and held, along short trainings of different batches, and lr_trial, halved if they diverge.
+    """noise and held, along short trainings of different batches, and lr_trial, halved if they
+    diverge.
 
-    The looks come closer together at the beginning, where most happens. One training is the least; more of them
-    steady the average. Each training holds out other examples, to see what it has learned of examples it has not met.
+    The looks come closer together at the beginning, where most happens. One training is the least;
+    more of them steady the average. Each training holds out other examples, to see what it has
+    learned of examples it has not met.
     """
     each = seconds / 2 / LOOKS / max(line.t1, 1e-9)
     examples = int(np.clip(each, 48, EXAMPLES))
@@ -120,7 +128,7 @@ def trained(tried, B, lr, line, seconds):
             if not isfinite(looks[-1][1]):
                 break
             if not runs and share() > 1 and len(looks) >= 3:
-                marks = marks[: len(looks)]             # the first may end early, and the others with it
+                marks = marks[: len(looks)]  # the first may end early, and the others with it
             yield min(0.99, share()), {"noise": along(runs or [looks])}
             if len(looks) == len(marks):
                 runs.append(looks)
@@ -132,7 +140,10 @@ def trained(tried, B, lr, line, seconds):
                 break
             lr, halved = lr / 2, halved + 1
             if halved > HALVED:
-                why = f"the training diverges at each learning rate from {lr:.1e} to {lr * 2**halved:.1e}, "
+                why = (
+                    f"the training diverges at each learning rate from {lr:.1e} to"
+                    f" {lr * 2**halved:.1e}, "
+                )
                 yield 1.0, {"why_not": why + "where its first steps did not"}
                 return
     yield 1.0, {"noise": along(runs), "lr_trial": lr, "held": _told(gains)}
@@ -151,7 +162,8 @@ def _run(tried, B, lr, marks, examples):
 
 
 def _held_losses(tried, held):
-    """[2, held]: each example's loss with its own target, and the mean of those with SHIFTS others' targets."""
+    """[2, held]: each example's loss with its own target, and the mean of those with SHIFTS others'
+    targets."""
     shifts = range(1, min(SHIFTS, len(held) - 1) + 1)
     others = [tried.own_losses(held, np.roll(held, shift)) for shift in shifts]
     return np.array([tried.own_losses(held), np.mean(others, axis=0)])
@@ -169,7 +181,8 @@ def _told(gains):
 
 
 def jackknifed(gradients, m, N):
-    """(tr(Sigma), ||g||^2), each [1 + groups]: by `moments`, of all groups of m examples and without each in turn.
+    """(tr(Sigma), ||g||^2), each [1 + groups]: by `moments`, of all groups of m examples and
+    without each in turn.
 
     gradients: a vector for each group. The sums are taken in float64, whatever the vectors are in.
     """
@@ -184,8 +197,8 @@ def jackknifed(gradients, m, N):
 
 
 def moments(gram, m, N):
-    """Unbiased tr(Sigma) and ||g||^2 over N examples, ddof 0, from gram[k,l] = G_k . G_l of K random groups of m, no
-    example twice.
+    """Unbiased tr(Sigma) and ||g||^2 over N examples, ddof 0, from gram[k,l] = G_k . G_l of K
+    random groups of m, no example twice.
 
         S^2/m = E sum_k ||G_k - G||^2 / (K - 1), G their mean
         tr(Sigma) = S^2 (N-1)/N
@@ -199,12 +212,14 @@ def moments(gram, m, N):
 def along(runs):
     """Noise from runs of looks (steps, loss, *jackknifed(...)) at the same steps.
 
-    The interval is of a jackknife over the runs, so that it tells how much another run would differ; with fewer than
-    ENOUGH runs over the groups of examples.
+    The interval is of a jackknife over the runs, so that it tells how much another run would
+    differ; with fewer than ENOUGH runs over the groups of examples.
     """
-    steps, loss, traces, sq_norms = (np.array([[look[k] for look in run] for run in runs]) for k in range(4))
+    steps, loss, traces, sq_norms = (
+        np.array([[look[k] for look in run] for run in runs]) for k in range(4)
+    )
     steps = steps[0].astype(float)
-    traces, sq_norms = (np.swapaxes(a, 0, 1) for a in (traces, sq_norms))       # [look, run, 1 + groups]
+    traces, sq_norms = (np.swapaxes(a, 0, 1) for a in (traces, sq_norms))  # [look, run, 1 + groups]
     if len(runs) >= ENOUGH:
         traces, sq_norms = (_without_each(a[..., 0]) for a in (traces, sq_norms))
     else:
@@ -217,7 +232,8 @@ def along(runs):
 
 
 def way_down(steps, loss):
-    """The weight of each look in an average over the steps: none where the loss is above its start, or not a number."""
+    """The weight of each look in an average over the steps: none where the loss is above its start,
+    or not a number."""
     lengths = np.gradient(np.asarray(steps, float)) if len(steps) > 1 else np.ones(1)
     return lengths * (np.asarray(loss) <= loss[0])
 
@@ -232,7 +248,8 @@ def _without_each(a):
 
 def _ratio(trace, sq_norm):
     """The ratio of the first entries, inf where ||g||^2 drowns in the noise, and its interval."""
-    from scipy.special import stdtrit    # SciPy brings a BLAS of its own, and takes long to import
+    from scipy.special import stdtrit  # SciPy brings a BLAS of its own, and takes long to import
+
     K = len(trace) - 1
     V = np.cov(trace[1:], sq_norm[1:], ddof=0) * (K - 1)
     value = float(trace[0] / sq_norm[0]) if sq_norm[0] > 0 else inf

@@ -1,28 +1,30 @@
 """What `advise` asks of a network that it tries out, whether a Program or a PyTorch module.
 
-For examples given by their places `at`: `step(at, lr)`, one step of SGD, and `loss(at)`, both the mean loss;
-`own_losses(at, target_at)`, each example's own; `gradient(at)`, its gradient as one vector; `timed(B)`, a step that
-changes nothing; `nbytes(B)`; `reset(start)`. All is done to a copy: the network it was made from stays as it is.
+For examples given by their places `at`: `step(at, lr)`, one step of SGD, and `loss(at)`, both the
+mean loss; `own_losses(at, target_at)`, each example's own; `gradient(at)`, its gradient as one
+vector; `timed(B)`, a step that changes nothing; `nbytes(B)`; `reset(start)`. All is done to a copy:
+the network it was made from stays as it is.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-GROUPS = 24         # of examples, from whose mean gradients the noise scale is taken
-ENTRIES = 2**26     # numbers that these gradients may have together
-TRIED = 4096        # examples in one batch of a trial, at most
-HELD = 0.2          # of the examples are held out of a training, at least 2, at most TRIED / 4
-STARTS = 3          # from which trainings are tried: the network's own parameters, and others like them
-TRAINED = 0.9       # of a fresh start's loss: a network whose own loss is below this has been trained already
+GROUPS = 24  # of examples, from whose mean gradients the noise scale is taken
+ENTRIES = 2**26  # numbers that these gradients may have together
+TRIED = 4096  # examples in one batch of a trial, at most
+HELD = 0.2  # of the examples are held out of a training, at least 2, at most TRIED / 4
+STARTS = 3  # from which trainings are tried: the network's own parameters, and others like them
+# of a fresh start's loss: a network whose own loss is below this has been trained already
+TRAINED = 0.9
 
 
 class Tried:
     """What both kinds share.
 
-    N: examples. least, largest: the batches it can take, largest by memory. coupled: what makes the loss of one
-    example depend on the others in its batch, in words, or None. trained: whether its own parameters have learned
-    already, so that each training starts from these.
+    N: examples. least, largest: the batches it can take, largest by memory. coupled: what makes the
+    loss of one example depend on the others in its batch, in words, or None. trained: whether its
+    own parameters have learned already, so that each training starts from these.
     """
 
     device, least, coupled, trained = "cpu", 1, None, False
@@ -34,7 +36,10 @@ class Tried:
         self._starts = []
 
     def hold_out(self, turn):
-        """Train on all examples but a fifth from now on, another one at each turn; the places of that fifth."""
+        """Train on all examples but a fifth from now on; returns the places of that fifth.
+
+        Each turn holds out another fifth.
+        """
         size = int(np.clip(HELD * self.N, 2, TRIED // 4))
         around = np.roll(self.order, -turn * size)
         self.pool, self._from = around[size:], self.N
@@ -46,7 +51,7 @@ class Tried:
         return self.N // int(np.clip(HELD * self.N, 2, TRIED // 4))
 
     def extremes(self):
-        """The examples with the lowest and the highest label, and with the lowest and highest entry of x."""
+        """The examples with the lowest and highest label, and the lowest and highest entry of x."""
         x, target = self.examples.x, self.examples.target
         flat = x.reshape(self.N, -1)
         found = [flat.max(axis=1).argmax(), flat.min(axis=1).argmin()]
@@ -70,7 +75,7 @@ class Tried:
         return self._pass[self._from - B : self._from]
 
     def gradients(self, examples):
-        """The mean gradients of random groups, no example twice: ([group] vectors, examples in a group)."""
+        """Mean gradients of random groups, no example twice: ([group] vectors, size of a group)."""
         n = len(self.pool)
         most = min(examples, n, self.most * GROUPS)
         k = max(3, min(GROUPS, most // self.least, ENTRIES // self.parameters))
@@ -79,7 +84,8 @@ class Tried:
         return [self.gradient(at) for at in groups], m
 
     def own_losses(self, at, target_at=None):
-        """[at] float64: the loss of each example, with its own target or with those of the examples `target_at`."""
+        """[at] float64: the loss of each example, with its own target or with those of the examples
+        `target_at`."""
         target_at = at if target_at is None else target_at
         cuts = range(0, len(at), min(self.most, TRIED))
         parts = (slice(cut, cut + min(self.most, TRIED)) for cut in cuts)
@@ -91,10 +97,11 @@ class Tried:
         return not any(bool((p != 0).any()) for p in self._starts[0].values())
 
     def chance(self):
-        """The cross-entropy of the targets' frequencies, which a network reaches that takes no notice of x; None where
-        the loss is no cross-entropy of classes.
+        """The cross-entropy of the targets' frequencies, which a network reaches that takes no
+        notice of x; None where the loss is no cross-entropy of classes.
 
-        It is one where scores of 0 have the loss ln C for every target, C being the number of classes or more.
+        It is one where scores of 0 have the loss ln C for every target, C being the number of
+        classes or more.
         """
         target = self.examples.target
         if target.ndim != 1:
@@ -112,13 +119,16 @@ class Tried:
         return float(-(shares * np.log(shares)).sum())
 
     def more_starts(self, at):
-        """Add starts until there are STARTS, unless the network has been trained, as its loss at `at` tells.
+        """Add starts until there are STARTS, unless the network has been trained, as its loss at
+        `at` tells.
 
-        A further start has each parameter's own numbers in another order: for parameters drawn independently that
-        is another draw from the same distribution, whatever it was.
+        A further start has each parameter's own numbers in another order: for parameters drawn
+        independently that is another draw from the same distribution, whatever it was.
         """
         for _ in range(STARTS - 1):
-            self._starts.append({name: self._shuffled(name, p) for name, p in self._starts[0].items()})
+            self._starts.append(
+                {name: self._shuffled(name, p) for name, p in self._starts[0].items()}
+            )
         losses = []
         for start in range(STARTS):
             self.reset(start)

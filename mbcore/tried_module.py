@@ -1,7 +1,9 @@
-"""A PyTorch module that `advise` tries out; see `tried`. PyTorch is never imported here: whoever has a module has it.
+"""A PyTorch module that `advise` tries out; see `tried`. PyTorch is never imported here: whoever
+has a module has it.
 
-The copy keeps the module's modes, so what is in evaluation mode or frozen stays so; a parameter that requires no
-gradient is not trained. Hooks that somebody has put on the module would run thousands of times on whatever they
+The copy keeps the module's modes, so what is in evaluation mode or frozen stays so; a parameter
+that requires no gradient is not trained. Hooks that somebody has put on the module would run
+thousands of times on whatever they
 hold: the copy goes without them, and the advice says so.
 """
 
@@ -20,8 +22,8 @@ from .checking import shown
 from .hardware import last_that
 from .tried import TRIED, Tried
 
-COMPARED = 16       # examples whose loss together is compared with their own losses
-LABELS = 256        # different targets that this comparison tries, at most
+COMPARED = 16  # examples whose loss together is compared with their own losses
+LABELS = 256  # different targets that this comparison tries, at most
 
 
 class TriedModule(Tried):
@@ -34,8 +36,8 @@ class TriedModule(Tried):
         super().__init__(examples, rng)
         if not callable(loss):
             raise TypeError(
-                "loss: expected a function of (scores, target), as torch.nn.functional.cross_entropy is, "
-                f"got {shown(loss)}"
+                "loss: expected a function of (scores, target), as"
+                f" torch.nn.functional.cross_entropy is, got {shown(loss)}"
             )
         self.torch, self._random, self._counted = torch, None, {}
         with torch.inference_mode(False):
@@ -43,16 +45,21 @@ class TriedModule(Tried):
             self._loss = _copied(loss, "loss") if isinstance(loss, torch.nn.Module) else loss
         self.notes = (*_notes(net), *_without_hooks(self.net))
         if any(torch.nn.parameter.is_lazy(p) for p in self.net.parameters()):
-            raise ValueError("net: expected a module whose parameters have shapes; run a lazy one on a batch first")
+            raise ValueError(
+                "net: expected a module whose parameters have shapes; run a lazy one on a batch"
+                " first"
+            )
         self.learned = [p for p in self.net.parameters() if p.requires_grad]
         self._trained_names = {name for name, p in self.net.named_parameters() if p.requires_grad}
         self.parameters = sum(p.numel() for p in self.learned)
         if not self.parameters:
-            raise ValueError("net: expected a module with parameters that require a gradient, got none")
+            raise ValueError(
+                "net: expected a module with parameters that require a gradient, got none"
+            )
         self.on = self.learned[0].device
         self.device = "gpu" if self.on.type == "cuda" else "cpu"
         with self.private(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")                 # PyTorch warns of broadcasting; it is refused below
+            warnings.simplefilter("ignore")  # PyTorch warns of broadcasting; it is refused below
             self._starts = [{name: t.detach().clone() for name, t in self._held()}]
             self._x, self._target = self._tensors(examples)
             self._check(net)
@@ -68,22 +75,28 @@ class TriedModule(Tried):
         yield from self.net.named_buffers()
 
     def _tensors(self, examples):
-        """x and target on the module's device; numbers with a point in the module's own precision."""
-        floating = next((p.dtype for p in self.net.parameters() if p.is_floating_point()), self.torch.float32)
+        """x and target on the module's device; numbers with a point in the module's own
+        precision."""
+        floating = next(
+            (p.dtype for p in self.net.parameters() if p.is_floating_point()), self.torch.float32
+        )
         for host in (examples.x, examples.target):
             tensor = self.torch.tensor(np.ascontiguousarray(host))
             if tensor.is_floating_point():
                 tensor = tensor.to(floating)
                 if not tensor.isfinite().all():
-                    raise ValueError(f"data: expected numbers that the module's {floating} can hold")
+                    raise ValueError(
+                        f"data: expected numbers that the module's {floating} can hold"
+                    )
             elif tensor.dtype != self.torch.bool and host is examples.target:
                 tensor = tensor.long()
             yield tensor.to(self.on)
 
     def _check(self, net):
-        """Shapes, labels, the least batch, whether examples are coupled, and the loss's contract."""
+        """Shapes, labels, the least batch, whether examples are coupled, and the loss's
+        contract."""
         extremes = self.extremes()
-        for self.least in (1, 2):                           # batch normalisation cannot take one example
+        for self.least in (1, 2):  # batch normalisation cannot take one example
             try:
                 for k in extremes:
                     self._grads(np.full(self.least, k))
@@ -98,13 +111,14 @@ class TriedModule(Tried):
         self._hold_to_contract(extremes)
 
     def _refuse_another_s_parameters(self, net):
-        """A penalty on the parameters, taken from the module itself, would stand still while the copy learns."""
+        """A penalty on the parameters, taken from the module itself, would stand still while the
+        copy learns."""
         theirs = [p for p in net.parameters() if p.requires_grad]
         loss = self._mean_loss(np.full(self.least, 0))
         if any(g is not None for g in self.torch.autograd.grad(loss, theirs, allow_unused=True)):
             raise ValueError(
-                "loss: expected a function of scores and target alone; this one uses the module's own parameters, "
-                "and it is a copy that is tried. Leave the penalty out"
+                "loss: expected a function of scores and target alone; this one uses the module's"
+                " own parameters, and it is a copy that is tried. Leave the penalty out"
             )
 
     def _does_not_take(self, error):
@@ -112,19 +126,21 @@ class TriedModule(Tried):
         try:
             with self.torch.no_grad():
                 scores = f", scores: {_kind(self.net(self._x[: self.least]))}"
-        except Exception:                                   # it is the module itself that fails
+        except Exception:  # it is the module itself that fails
             pass
         return (
-            f"the module or its loss does not take these examples: {error} (of {self.least} examples, "
-            f"x: {_kind(self._x[: self.least])}, target: {_kind(self._target[: self.least])}{scores}; "
-            f"the module is in {self.learned[0].dtype})"
+            f"the module or its loss does not take these examples: {error} (of {self.least}"
+            f" examples, x: {_kind(self._x[: self.least])}, target:"
+            f" {_kind(self._target[: self.least])}{scores}; the module is in"
+            f" {self.learned[0].dtype})"
         )
 
     def _coupling(self):
         """What makes the scores of one example depend on its neighbours in the batch, or None.
 
-        The scores of the first and the last example are computed twice, at the same places of a batch of the same
-        size with the same random numbers, so that dropout acts alike; only those between them differ.
+        The scores of the first and the last example are computed twice, at the same places of a
+        batch of the same size with the same random numbers, so that dropout acts alike; only those
+        between them differ.
         """
         size = min(8, self.N // 2 + 1)
         first, last, *others = self.order[: 2 * size - 2]
@@ -140,14 +156,22 @@ class TriedModule(Tried):
         self.reset()
         if all(self._alike(a, b) for a, b in zip(*ends)):
             return None
-        names = [f"{name or 'the module'} ({type(m).__name__})" for name, m in self.net.named_modules() if _mixes(m)]
+        names = [
+            f"{name or 'the module'} ({type(m).__name__})"
+            for name, m in self.net.named_modules()
+            if _mixes(m)
+        ]
         return f"{', '.join(names[:3]) or 'the module'} mixes the examples of a batch"
 
     def _alike(self, a, b):
         if a.shape != b.shape:
-            return True                                     # no row for each example: nothing to compare
-        tolerance = 50 * self.torch.finfo(self._x.dtype).eps if self._x.is_floating_point() else 1e-5
-        return bool((a - b).abs().max() <= tolerance * (1e-3 + a.abs().max())) if a.numel() else True
+            return True  # no row for each example: nothing to compare
+        tolerance = (
+            50 * self.torch.finfo(self._x.dtype).eps if self._x.is_floating_point() else 1e-5
+        )
+        return (
+            bool((a - b).abs().max() <= tolerance * (1e-3 + a.abs().max())) if a.numel() else True
+        )
 
     def _hold_to_contract(self, extremes):
         """Some scores, repeated, beside as many different targets as there are, up to LABELS."""
@@ -157,7 +181,9 @@ class TriedModule(Tried):
             scores = self.net(self._x[self._places(at)])
             wrong = contract.broken(self._loss, scores, self._target[self._places(at)])
             for other in () if wrong else self._other_targets(len(at)):
-                wrong = wrong or contract.broken(self._loss, scores, self._target[self._places(other)])
+                wrong = wrong or contract.broken(
+                    self._loss, scores, self._target[self._places(other)]
+                )
         self.reset()
         if wrong:
             raise ValueError(f"loss: expected {wrong}")
@@ -177,11 +203,16 @@ class TriedModule(Tried):
 
     @contextmanager
     def private(self):
-        """Random numbers, dropout's for example, are the copy's own; the caller's stay where they were."""
+        """Random numbers, dropout's for example, are the copy's own; the caller's stay where they
+        were."""
         torch = self.torch
         kept = random.getstate(), np.random.get_state()
         devices = [self.on] if self.on.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices), torch.inference_mode(False), torch.enable_grad():
+        with (
+            torch.random.fork_rng(devices=devices),
+            torch.inference_mode(False),
+            torch.enable_grad(),
+        ):
             try:
                 if self._random is None:
                     torch.manual_seed(int(self.rng.integers(2**31)))
@@ -234,7 +265,7 @@ class TriedModule(Tried):
             for p, g in zip(self.learned, grads):
                 if g is not None:
                     p.sub_(g, alpha=lr)
-        return loss.item()                                  # on a GPU this waits for it
+        return loss.item()  # on a GPU this waits for it
 
     def loss(self, at):
         with self.torch.no_grad():
@@ -242,14 +273,15 @@ class TriedModule(Tried):
 
     def _own_losses(self, at, target_at):
         at, target_at = np.asarray(at), np.asarray(target_at)
-        if len(at) < self.least:                            # what remains of a cut
+        if len(at) < self.least:  # what remains of a cut
             at, target_at = np.resize(at, self.least), np.resize(target_at, self.least)
         with self.torch.no_grad():
             scores = self.net(self._x[self._places(at)])
             return contract.own_losses(self._loss, scores, self._target[self._places(target_at)])
 
     def _losses_of_nothing(self):
-        """Some examples' losses where the scores are 0; None where the module returns more than one tensor."""
+        """Some examples' losses where the scores are 0; None where the module returns more than one
+        tensor."""
         at = self._places(self.order[: max(self.least, min(16, self.most))])
         with self.torch.no_grad():
             scores = self.net(self._x[at])
@@ -272,7 +304,8 @@ class TriedModule(Tried):
         return free_memory("cpu")
 
     def nbytes(self, B):
-        """Parameters twice, and what autograd keeps, by running B = 2 and 3 at most: it is a straight line in B."""
+        """Parameters twice, and what autograd keeps, by running B = 2 and 3 at most: it is a
+        straight line in B."""
         if B not in self._counted:
             if B > 3:
                 two, three = self.nbytes(2), self.nbytes(3)
@@ -305,7 +338,8 @@ HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_p
 
 
 def _without_hooks(net):
-    """Take off all hooks that are not PyTorch's own, as those of spectral_norm are; a note where there were any."""
+    """Take off all hooks that are not PyTorch's own, as those of spectral_norm are; a note where
+    there were any."""
     taken = 0
     for module in net.modules():
         for kind in HOOKS:
@@ -323,10 +357,19 @@ def _of_torch(hook):
 
 def _notes(net):
     """What the module's modes leave out, for the advice to say."""
-    asleep = [m for m in net.modules() if not m.training and ("Dropout" in type(m).__name__ or _normalises(m))]
+    asleep = [
+        m
+        for m in net.modules()
+        if not m.training and ("Dropout" in type(m).__name__ or _normalises(m))
+    ]
     if asleep:
         kinds = ", ".join(sorted({type(m).__name__ for m in asleep}))
-        return (f"{kinds} in evaluation mode was left so; if you train with it, call train() on the module first.",)
+        return (
+            (
+                f"{kinds} in evaluation mode was left so; if you train with it, call train() on the"
+                " module first."
+            ),
+        )
     return ()
 
 

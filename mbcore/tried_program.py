@@ -26,7 +26,9 @@ class TriedProgram(Tried):
         free = free_memory(net.device)
         self.largest = last_that(lambda B: self.nbytes(B) <= free)
         if not self.largest:
-            raise MemoryError("net: not even a batch of one example fits into the memory that is free")
+            raise MemoryError(
+                "net: not even a batch of one example fits into the memory that is free"
+            )
         self.net = self._made(min(self.most, TRIED))
         drawn = any(bool(p.any()) for p in net.params.values())
         first = net if drawn else self.net.init(rng)
@@ -37,13 +39,18 @@ class TriedProgram(Tried):
             self._x = self._x.astype(net.dtype)
         self.reset()
         for k in self.extremes():
-            loss = self.loss(np.array([k]))                 # the program itself names a wrong shape or label
+            loss = self.loss(np.array([k]))  # the program itself names a wrong shape or label
             if not np.isfinite(loss):
-                raise ValueError(f"net: expected a finite loss at the start, got {loss} for example {k} of the data")
+                raise ValueError(
+                    f"net: expected a finite loss at the start, got {loss} for example {k} of the"
+                    " data"
+                )
 
     def _made(self, B, **how):
         net = self._net
-        return Program(self._graph, {**net.sizes, self._graph.batch: int(B)}, net.device, net.dtype, **how)
+        return Program(
+            self._graph, {**net.sizes, self._graph.batch: int(B)}, net.device, net.dtype, **how
+        )
 
     def private(self):
         """One BLAS thread, as `train` has it."""
@@ -98,9 +105,9 @@ def _refuse_unfit(net):
     graph = net.graph
     if "L" not in graph.roles.computed or graph.batch is None or graph.replicas or not net.params:
         raise ValueError(
-            "net: expected one network with parameters, whose L has a batch index, without replicas; got "
-            f"L[{','.join(graph.shapes.get('L', ()))}], parameters {', '.join(net.params) or 'none'}, "
-            f"replicas {', '.join(graph.replicas) or 'none'}"
+            "net: expected one network with parameters, whose L has a batch index, without"
+            f" replicas; got L[{','.join(graph.shapes.get('L', ()))}], parameters"
+            f" {', '.join(net.params) or 'none'}, replicas {', '.join(graph.replicas) or 'none'}"
         )
     if len(net.mean_in) != 1 or set(graph.roles.inputs) != {"x", "target"}:
         raise ValueError(

@@ -1,4 +1,5 @@
-"""What `advise` says of a loss, a module and its examples: each kind of mistake by its words, each right one taken."""
+"""What `advise` says of a loss, a module and its examples: each kind of mistake by its words, each
+right one taken."""
 
 import copy
 import random
@@ -33,7 +34,12 @@ def module(torch, outputs=3, *between):
 
 
 def tried(torch, net=None, given=DATA, loss=None):
-    return subject(net or module(torch), given, loss or torch.nn.functional.cross_entropy, np.random.default_rng(0))
+    return subject(
+        net or module(torch),
+        given,
+        loss or torch.nn.functional.cross_entropy,
+        np.random.default_rng(0),
+    )
 
 
 # ------------------------------------------------------------------ the loss
@@ -55,25 +61,51 @@ def losses(torch):
         "margin": labels(F.multi_margin_loss, None),
         "squares": values(F.mse_loss, None, VALUES[:, None]),
         "huber, squeezed": values(lambda s, t: F.huber_loss(s[:, 0], t), None, VALUES),
-        "negative": values(lambda s, t: F.gaussian_nll_loss(s, t, torch.full_like(s, 1e-2)) - 9, None, VALUES[:, None] * 0),
-        "two classes": values(F.binary_cross_entropy_with_logits, None, (T[:, None] > 0).astype("float32")),
+        "negative": values(
+            lambda s, t: F.gaussian_nll_loss(s, t, torch.full_like(s, 1e-2)) - 9,
+            None,
+            VALUES[:, None] * 0,
+        ),
+        "two classes": values(
+            F.binary_cross_entropy_with_logits, None, (T[:, None] > 0).astype("float32")
+        ),
         "1/B twice": labels(lambda s, t: F.cross_entropy(s, t) / len(t), "1/B stands twice"),
-        "1/B twice, each": labels(lambda s, t: F.cross_entropy(s, t, **each) / len(t), "1/B stands twice"),
+        "1/B twice, each": labels(
+            lambda s, t: F.cross_entropy(s, t, **each) / len(t), "1/B stands twice"
+        ),
         "sum": labels(lambda s, t: F.cross_entropy(s, t, reduction="sum"), "as a sum does"),
-        "sum of squares": values(lambda s, t: ((s - t) ** 2).sum(), "as a sum does", VALUES[:, None]),
-        "half of a sum": values(lambda s, t: ((s - t) ** 2).sum() / 2, "as a sum does", VALUES[:, None]),
-        "root": values(lambda s, t: F.mse_loss(s, t) ** 0.5, "each example's own loss", VALUES[:, None]),
+        "sum of squares": values(
+            lambda s, t: ((s - t) ** 2).sum(), "as a sum does", VALUES[:, None]
+        ),
+        "half of a sum": values(
+            lambda s, t: ((s - t) ** 2).sum() / 2, "as a sum does", VALUES[:, None]
+        ),
+        "root": values(
+            lambda s, t: F.mse_loss(s, t) ** 0.5, "each example's own loss", VALUES[:, None]
+        ),
         "broadcast": values(F.mse_loss, "broadcast", VALUES),
         "broadcast, l1": values(F.l1_loss, "broadcast", VALUES),
         "ignored": labels(F.cross_entropy, "ignored label", ignored),
         "all ignored": labels(F.cross_entropy, "ignored label", np.full(len(T), -100)),
-        "a class ignored": labels(lambda s, t: F.cross_entropy(s, t, ignore_index=2), "ignored label"),
+        "a class ignored": labels(
+            lambda s, t: F.cross_entropy(s, t, ignore_index=2), "ignored label"
+        ),
         "weights": labels(lambda s, t: F.cross_entropy(s, t, weight=weight), "class weights"),
-        "contrast": labels(lambda s, t: F.cross_entropy(s @ s.T, torch.arange(len(s))), "compare examples"),
-        "the batch's range": labels(lambda s, t: F.cross_entropy(s - s.mean(0), t), "each example's own loss"),
-        "a vector that knows the batch": labels(lambda s, t: F.cross_entropy(s, t, **each).flip(0), "to be its own"),
-        "nan": labels(lambda s, t: F.cross_entropy(s, t) * np.nan, "finite loss of each example; got nan"),
-        "log of 0": labels(lambda s, t: F.cross_entropy(s, t) - torch.log((t != 1).float()).mean(), "got inf"),
+        "contrast": labels(
+            lambda s, t: F.cross_entropy(s @ s.T, torch.arange(len(s))), "compare examples"
+        ),
+        "the batch's range": labels(
+            lambda s, t: F.cross_entropy(s - s.mean(0), t), "each example's own loss"
+        ),
+        "a vector that knows the batch": labels(
+            lambda s, t: F.cross_entropy(s, t, **each).flip(0), "to be its own"
+        ),
+        "nan": labels(
+            lambda s, t: F.cross_entropy(s, t) * np.nan, "finite loss of each example; got nan"
+        ),
+        "log of 0": labels(
+            lambda s, t: F.cross_entropy(s, t) - torch.log((t != 1).float()).mean(), "got inf"
+        ),
         "no tensor": labels(lambda s, t: 1.0, "got float"),
         "nothing": labels(lambda s, t: None, "got NoneType"),
         "the scores": labels(lambda s, t: s, "got shape"),
@@ -105,11 +137,16 @@ def test_a_rare_ignored_label_is_found(torch):
     target = T.copy()
     target[17] = 99
     with pytest.raises(ValueError, match="loss: .*target 99.*ignored label"):
-        tried(torch, given=(X, target), loss=lambda s, t: torch.nn.functional.cross_entropy(s, t, ignore_index=99))
+        tried(
+            torch,
+            given=(X, target),
+            loss=lambda s, t: torch.nn.functional.cross_entropy(s, t, ignore_index=99),
+        )
 
 
 def test_the_contract_knows_more_than_tensors(torch):
-    """Scores in a tuple and in a dictionary; a part without a row for each example is left whole."""
+    """Scores in a tuple and in a dictionary; a part without a row for each example is left
+    whole."""
     loss = lambda s, t: torch.nn.functional.cross_entropy(s["scores"][0], t)
     scores = {"scores": (torch.randn(8, 3), torch.randn(5)), "other": torch.randn(2, 8)}
     target = torch.arange(8) % 3
@@ -126,7 +163,9 @@ def test_own_losses_are_the_examples_own(torch):
 
 def test_a_penalty_on_the_module_s_own_parameters_is_named(torch):
     net = module(torch)
-    penalty = lambda s, t: torch.nn.functional.cross_entropy(s, t) + sum((p**2).sum() for p in net.parameters())
+    penalty = lambda s, t: torch.nn.functional.cross_entropy(s, t) + sum(
+        (p**2).sum() for p in net.parameters()
+    )
     with pytest.raises(ValueError, match="loss: .*own parameters"):
         tried(torch, net, loss=penalty)
 
@@ -159,7 +198,10 @@ def coupled(torch):
         "batch norm": (module(torch, 3, nn.BatchNorm1d(5)), True),
         "batch norm and dropout": (module(torch, 3, nn.BatchNorm1d(5), nn.Dropout(0.5)), True),
         "batch norm asleep": (module(torch, 3, nn.BatchNorm1d(5)).eval(), False),
-        "asleep, but without statistics": (module(torch, 3, nn.BatchNorm1d(5, track_running_stats=False)).eval(), True),
+        "asleep, but without statistics": (
+            module(torch, 3, nn.BatchNorm1d(5, track_running_stats=False)).eval(),
+            True,
+        ),
         "centred": (module(torch, 3, Centred()), True),
         "over time": (OverTime(), True),
     }
@@ -172,8 +214,17 @@ def test_coupled_examples_are_known(torch, name):
     assert bool(found.coupled) == expected
     if expected:
         a = advise(net, DATA, torch.nn.functional.cross_entropy, seconds=0.2)
-        assert a.batch is None and a.lr is None and "mixes the examples" in a.why_not and a.line is not None
-        assert a.noise is None and "No batch size follows" in str(a) and "No batch size follows" in a._repr_markdown_()
+        assert (
+            a.batch is None
+            and a.lr is None
+            and "mixes the examples" in a.why_not
+            and a.line is not None
+        )
+        assert (
+            a.noise is None
+            and "No batch size follows" in str(a)
+            and "No batch size follows" in a._repr_markdown_()
+        )
 
 
 # ------------------------------------------------------------------ the module stays as it was
@@ -187,15 +238,26 @@ def test_modes_and_frozen_parts_stay(torch):
     modes = [m.training for m in found.net.modules()]
     before = {name: p.clone() for name, p in found.net.state_dict().items()}
     found.step(np.arange(32), 1.0)
-    assert modes == [m.training for m in net.modules()] and modes == [m.training for m in found.net.modules()]
-    changed = {name for name, p in found.net.state_dict().items() if not torch.equal(p, before[name])}
+    assert modes == [m.training for m in net.modules()] and modes == [
+        m.training for m in found.net.modules()
+    ]
+    changed = {
+        name for name, p in found.net.state_dict().items() if not torch.equal(p, before[name])
+    }
     assert changed == {name for name, p in net.named_parameters() if p.requires_grad}
     assert found.parameters == sum(p.numel() for p in net.parameters() if p.requires_grad)
 
 
 def snapshot(torch, net):
     states = (torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate())
-    return copy.deepcopy((net.state_dict(), [p.grad for p in net.parameters()], [m.training for m in net.modules()], states))
+    return copy.deepcopy(
+        (
+            net.state_dict(),
+            [p.grad for p in net.parameters()],
+            [m.training for m in net.modules()],
+            states,
+        )
+    )
 
 
 def assert_same(torch, one, other):
@@ -215,7 +277,7 @@ def test_an_error_or_an_interrupt_leaves_all_as_it_was(torch, after, error):
     calls = []
 
     def loss(s, t):
-        np.random.random(), random.random(), torch.rand(1)      # as one that draws noise itself
+        np.random.random(), random.random(), torch.rand(1)  # as one that draws noise itself
         calls.append(0)
         if len(calls) > after:
             raise error("stopped")
@@ -263,10 +325,14 @@ def test_under_inference_mode(torch):
 # ------------------------------------------------------------------ precision
 
 
-@pytest.mark.parametrize("kind, off", [("float64", 1e-6), ("float32", 1e-4), ("float16", 0.02), ("bfloat16", 0.15)])
+@pytest.mark.parametrize(
+    "kind, off", [("float64", 1e-6), ("float32", 1e-4), ("float16", 0.02), ("bfloat16", 0.15)]
+)
 def test_norms_are_summed_in_float64(torch, kind, off):
-    """The same network in each precision: tr(Sigma) and ||g||^2 of the same groups, at large gradients too."""
+    """The same network in each precision: tr(Sigma) and ||g||^2 of the same groups, at large
+    gradients too."""
     from mbcore.trial import jackknifed
+
     big = lambda s, t: 300 * torch.nn.functional.cross_entropy(s, t)
     net = module(torch)
     found = []
@@ -278,8 +344,10 @@ def test_norms_are_summed_in_float64(torch, kind, off):
 
 
 def test_b_simple_of_a_frozen_batch_norm_is_that_of_its_linear_map(torch):
-    """In evaluation mode with fresh statistics batch normalisation is division by sqrt(1 + eps): beside it without."""
+    """In evaluation mode with fresh statistics batch normalisation is division by sqrt(1 + eps):
+    beside it without."""
     from mbcore.trial import jackknifed
+
     net = module(torch, 3, torch.nn.BatchNorm1d(5, affine=False)).eval()
     plain = torch.nn.Sequential(net[0], net[2], net[3])
     one, other = (jackknifed(*tried(torch, n).gradients(240), 240) for n in (net, plain))
@@ -333,13 +401,21 @@ def wrong(torch):
     lost = np.where(X > 2, np.nan, X)
     letters = np.random.default_rng(0).integers(0, 9, (240, 4))
     entries = [
-        ("a loader", (torch.utils.data.DataLoader(pairs, batch_size=4),), "data: .*DataLoader.*loader.dataset"),
+        (
+            "a loader",
+            (torch.utils.data.DataLoader(pairs, batch_size=4),),
+            "data: .*DataLoader.*loader.dataset",
+        ),
         ("an array", (X,), "data: .*array of float32.*a pair of arrays"),
         ("a frame", (pandas.DataFrame(X),), "data: .*a pair of arrays"),
         ("nothing", (None,), "data: .*x_train"),
         ("three", ((X, T, T),), "data: "),
         ("words", ((X, words),), "data: target: expected real numbers"),
-        ("dates", ((X, np.full(240, np.datetime64("2020-01-01"))),), "data: target: expected real numbers"),
+        (
+            "dates",
+            ((X, np.full(240, np.datetime64("2020-01-01"))),),
+            "data: target: expected real numbers",
+        ),
         ("complex", ((X * 1j, T),), "data: x: expected real numbers"),
         ("objects", ((X.astype(object), T),), "data: x: expected real numbers"),
         ("nan", ((lost, T),), "data: expected finite numbers, x"),
@@ -353,13 +429,30 @@ def wrong(torch):
         ("labels out of range", ((X, T + 5),), "net: .*does not take"),
         ("other width", ((X[:, :4], T),), r"net: .*float32 \[\d, 4\]"),
     ]
-    found = {name: (module(torch), F.cross_entropy, given[0], said) for name, given, said in entries}
-    found["beyond float16"] = (module(torch).half(), F.cross_entropy, (X * 1e5, T), "data: .*float16 can hold")
+    found = {
+        name: (module(torch), F.cross_entropy, given[0], said) for name, given, said in entries
+    }
+    found["beyond float16"] = (
+        module(torch).half(),
+        F.cross_entropy,
+        (X * 1e5, T),
+        "data: .*float16 can hold",
+    )
     small = nn.Sequential(nn.Embedding(8, 3), nn.Flatten(), nn.Linear(12, 3))
-    found["letters out of range"] = (small, F.cross_entropy, (letters, T), "net: .*index out of range")
+    found["letters out of range"] = (
+        small,
+        F.cross_entropy,
+        (letters, T),
+        "net: .*index out of range",
+    )
     lazy = nn.Sequential(nn.LazyLinear(3))
     found["a lazy module"] = (lazy, F.cross_entropy, (X, T), "net: .*lazy")
-    found["nothing to learn"] = (module(torch).requires_grad_(False), F.cross_entropy, (X, T), "net: .*require a gradient")
+    found["nothing to learn"] = (
+        module(torch).requires_grad_(False),
+        F.cross_entropy,
+        (X, T),
+        "net: .*require a gradient",
+    )
     found["no loss"] = (module(torch), "mean", (X, T), "loss: expected a function")
     return found
 

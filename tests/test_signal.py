@@ -1,4 +1,5 @@
-"""No batch from a measurement without a signal: each kind by its words; and none of these words where there is one."""
+"""No batch from a measurement without a signal: each kind by its words; and none of these words
+where there is one."""
 
 import re
 from types import SimpleNamespace
@@ -44,7 +45,11 @@ KINDS = {
     "all alike": (network, (np.ones_like(X), T), "the same x"),
     "labels drawn by lot": (network, (X, noise), "held-out"),
     "x drawn by lot": (network, (np.random.default_rng(1).normal(size=X.shape), T), "held-out"),
-    "raw incomes": (lambda: network(2, 2), incomes(), r"column 0 \(from 0\) about 5.*beside column 1.*Standardise"),
+    "raw incomes": (
+        lambda: network(2, 2),
+        incomes(),
+        r"column 0 \(from 0\) about 5.*beside column 1.*Standardise",
+    ),
     "coupled": (lambda: network(equations=BATCH_NORM), (X, T), r"m\[j\] mixes the examples of z"),
 }
 
@@ -54,7 +59,7 @@ def test_no_batch_without_a_signal(name):
     made, given, said = KINDS[name]
     a = advise(made(), given, seconds=1.0)
     assert (a.batch, a.lr, a.low, a.high, a.slower, a.curves) == (None,) * 6
-    assert a.line is not None and a.largest > 1000          # what was measured stands
+    assert a.line is not None and a.largest > 1000  # what was measured stands
     pattern = f"No batch size follows from this measurement: .*{said}"
     for text in (str(a), repr(a), a._repr_markdown_()):
         assert "Start with" not in text and "still measuring" not in text
@@ -68,7 +73,12 @@ def test_raw_incomes_are_named_for_every_start_and_taken_when_standardised(seed)
     assert a.batch is None and "Standardise" in a.why_not
     x = (x - x.mean(axis=0)) / x.std(axis=0)
     a = advise(network(2, 2, seed=seed), (x, target), seconds=1.0, seed=seed)
-    assert a.batch is not None and a.why_not is None and a.held.errors > 10 and "Standardise" not in str(a)
+    assert (
+        a.batch is not None
+        and a.why_not is None
+        and a.held.errors > 10
+        and "Standardise" not in str(a)
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -121,7 +131,7 @@ def test_held_out_examples_are_never_trained_on():
     held = set(one.hold_out(2))
     drawn = set(np.concatenate([one.batch(32) for _ in range(40)]))
     assert not held & drawn and held | drawn == set(range(400))
-    assert len(one.batch(390)) == 390                       # more than there are: some come twice
+    assert len(one.batch(390)) == 390  # more than there are: some come twice
 
 
 def test_what_held_out_examples_tell():
@@ -140,12 +150,22 @@ def test_chance_is_the_entropy_of_the_classes():
     squares = mb.equations("s[y] = W[y,i] * x[i]\nL = squared_error(s[y], target[y])")
     net = squares.with_index("b").compile(b=16, i=6, y=3).init(np.random.default_rng(0))
     assert subject(net, (X, np.eye(3)[T]), None, np.random.default_rng(0)).chance() is None
-    np.testing.assert_array_equal(one.net.params["W0"], network().params["W0"])     # as it was
+    np.testing.assert_array_equal(one.net.params["W0"], network().params["W0"])  # as it was
 
 
-@pytest.mark.parametrize("sizes, said", [
-    ((1, 1, 1), None), ((0, 1, 5), None), ((20, 10, 1), None), ((1e4, 1, 1), "column 0"), ((1, 1, 2000), "column 2"),
-    ((300, 300, 300), "column 0"), ((1e-3, 1e-3, 1e-4), "column 0"), ((0, 0, 0), None)])
+@pytest.mark.parametrize(
+    "sizes, said",
+    [
+        ((1, 1, 1), None),
+        ((0, 1, 5), None),
+        ((20, 10, 1), None),
+        ((1e4, 1, 1), "column 0"),
+        ((1, 1, 2000), "column 2"),
+        ((300, 300, 300), "column 0"),
+        ((1e-3, 1e-3, 1e-4), "column 0"),
+        ((0, 0, 0), None),
+    ],
+)
 def test_uneven_features(sizes, said):
     x = np.random.default_rng(0).normal(size=(100, 3)) * sizes
     found = uneven(read((x, np.arange(100))))
@@ -161,7 +181,9 @@ def test_columns_of_a_frame_are_named():
 
 def test_a_gradient_of_zero_is_named():
     torch = pytest.importorskip("torch")
-    net = torch.nn.Sequential(torch.nn.Linear(6, 4), torch.nn.ReLU(), torch.nn.Linear(4, 3, bias=False))
+    net = torch.nn.Sequential(
+        torch.nn.Linear(6, 4), torch.nn.ReLU(), torch.nn.Linear(4, 3, bias=False)
+    )
     torch.nn.init.constant_(net[0].bias, -1e3)
     a = advise(net, (X, T), torch.nn.functional.cross_entropy, seconds=0.5)
     assert a.batch is None and "gradient is exactly 0" in a.why_not
@@ -172,9 +194,11 @@ def test_a_network_of_zeros_is_named():
     net = torch.nn.Sequential(torch.nn.Linear(6, 4), torch.nn.Tanh(), torch.nn.Linear(4, 3))
     for p in net.parameters():
         torch.nn.init.zeros_(p)
-    even = np.arange(399) % 3                               # no bias to learn either
+    even = np.arange(399) % 3  # no bias to learn either
     a = advise(net, (X[:399], even), torch.nn.functional.cross_entropy, seconds=0.5)
-    assert a.batch is None and ("every parameter is 0" in a.why_not or "gradient is exactly 0" in a.why_not)
+    assert a.batch is None and (
+        "every parameter is 0" in a.why_not or "gradient is exactly 0" in a.why_not
+    )
 
 
 # ------------------------------------------------------------------ who shows it
@@ -184,7 +208,11 @@ def test_the_panel_says_so(monkeypatch):
     lots = SimpleNamespace(x_train=X, target_train=noise, classes=(0, 1, 2))
     monkeypatch.setitem(TASKS, "digits", lambda: lots)
     panel = AdvicePanel(seconds=2.0, j=8)
-    assert panel.error is None and panel.reading.startswith("digits: no batch size follows") and "held-out" in panel.reading
+    assert (
+        panel.error is None
+        and panel.reading.startswith("digits: no batch size follows")
+        and "held-out" in panel.reading
+    )
     assert not panel.reached(panel.result)
     assert panel.set(B=8).startswith("digits: no batch size follows")
     handed = AdvicePanel(advise(network(), (X, noise), seconds=0.5), seconds=2.0)
