@@ -62,6 +62,9 @@ class Parameters(dict):
 
     __delitem__ = __ior__ = pop = popitem = clear = setdefault = _fixed
 
+    def __reduce__(self):
+        return type(self), (dict(self),)        # what copy.deepcopy and pickle make anew
+
 
 class Program:
     """Equations with sizes, ready to run. Made by `Equations.compile`; not thread-safe, as it owns its buffers."""

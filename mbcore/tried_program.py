@@ -65,9 +65,10 @@ class TriedProgram(Tried):
         return self.net.xp.asarray(self.rng.permutation(host.reshape(-1)).reshape(host.shape))
 
     def _take(self, at, target_at=None):
-        places = self.net.xp.asarray
-        target_at = at if target_at is None else target_at
-        return {"x": self._x[places(at)], "target": self._target[places(target_at)]}
+        """The examples on the device of the program: of a step only their places are copied there."""
+        at = self.net.xp.asarray(at)
+        target_at = at if target_at is None else self.net.xp.asarray(target_at)
+        return {"x": self._x[at], "target": self._target[target_at]}
 
     def timed(self, B):
         self.net.step(0.0, **self._take(self.batch(B)))
