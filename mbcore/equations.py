@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from . import indexing, loops, reference
 from .checking import host_array
-from .intake import check_names, checked_sizes, sizes_of
+from .intake import check_names, checked_mean_in, checked_sizes, sizes_of
 from .latex import latex
 from .lowering import lower
 from .notation import Ref, parse
@@ -107,7 +107,7 @@ class Equations:
         """Backpropagation as loops, one a line, with the 1/B where `mean_in` puts it; `compile`
         says what it may be.
         """
-        return "\n".join(map(str, loops.backward_loops(self.graph, mean_in)))
+        return "\n".join(map(str, loops.backward_loops(self.graph, checked_mean_in(mean_in))))
 
     def run_as_loops(self, params, mean_in=("parameters",), **inputs):
         """Forward and backward as plain loops over every index, one number at a time, in float64:
@@ -123,7 +123,7 @@ class Equations:
         sizes_of(arrays, self.graph, sizes)
         every = loops.forward_loops(self.graph)
         if "L" in self.computed:
-            every += loops.backward_loops(self.graph, mean_in)
+            every += loops.backward_loops(self.graph, checked_mean_in(mean_in))
         done = reference.run(every, arrays, sizes, shapes)
         values = {name: done[name] for name in self.computed}
         return values, {n.removesuffix(".grad"): a for n, a in done.items() if n.endswith(".grad")}

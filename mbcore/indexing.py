@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 
+from .checking import flag, shown, whole
 from .notation import (
     LOSSES,
     REDUCTIONS,
@@ -24,6 +25,8 @@ from .notation import (
     with_children,
 )
 
+MOST_COPIES = 10_000
+
 
 @dataclass(frozen=True)
 class Roles:
@@ -38,8 +41,7 @@ class Roles:
 
 
 def roles(statements):
-    """Sort names by role. A name on a left side is computed; otherwise a capital makes a parameter.
-    """
+    """Sort names by role. A name on a left side is computed; otherwise a capital makes a parameter."""
     inputs, parameters, computed = {}, {}, {}
     for s in statements:
         if s.left.name in computed:
@@ -246,16 +248,18 @@ def with_index(statements, index, parameters=False, shared=(), replicas=()):
     Inputs bear it, and parameters if `parameters`; a computed value does if and only if something
     it depends on does.
     """
+    flag("parameters", parameters)
     if not isinstance(index, str) or not re.fullmatch("[a-z][a-z0-9]*", index):
-        raise ValueError(f"index: expected a small letter such as 'b', got {index!r}")
+        raise ValueError(f"index: expected a small letter such as 'b', got {shown(index)}")
     if index in used_letters(statements):
         raise ValueError(f"index: {index!r} is an index of these equations already")
-    shared, role = ((shared,) if isinstance(shared, str) else tuple(shared)), roles(statements)
-    unknown = [name for name in shared if name not in role.inputs]
-    if unknown:
-        raise ValueError(
-            f"shared: expected names of inputs ({', '.join(role.inputs)}), got {unknown[0]!r}"
-        )
+    role = roles(statements)
+    shared = (shared,) if isinstance(shared, str) else shared
+    several = isinstance(shared, (tuple, list, set, frozenset, dict))
+    for name in shared if several else (shared,):
+        if not isinstance(name, str) or name not in role.inputs:
+            inputs = ", ".join(role.inputs)
+            raise ValueError(f"shared: expected names of inputs ({inputs}), got {shown(name)}")
     bearing = (set(role.inputs) - set(shared)) | (set(role.parameters) if parameters else set())
     if not bearing:
         raise ValueError(
@@ -281,8 +285,7 @@ def unrolled(statements, B):
     """B copies x_0, x_1, ... of all that depends on an input, the parameters once, and a line that
     averages the losses.
     """
-    if not isinstance(B, int) or isinstance(B, bool) or B < 1:
-        raise ValueError(f"B: expected a whole number of copies, at least 1, got {B!r}")
+    B = whole("B", B, most=MOST_COPIES)
     role, pending = (
         roles(statements),
         {i for s in statements for i in _overs(s.right)} - used_letters(statements),

@@ -3,7 +3,7 @@
 cross_entropy takes scores, since it has a softmax of its own; nll takes probabilities, since it
 takes their logarithm. Either given the other would run and compute something else. What is known of
 a value follows from the nodes that compute it, whatever names it was given on the way: 1 * P,
--(-P), P + 0 and P / 1 are P.
+-(-P), P + 0 and P / 1 are P, and exp(s[y]) / sum(exp(s[y]), over=y) is a softmax.
 """
 
 from __future__ import annotations
