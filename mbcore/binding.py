@@ -161,7 +161,9 @@ class Binder:
             target, places = self.array(node.target).reshape(-1), self.places(node)
             if node.kind == "nll":
                 return [partial(kernels.label_places, target, self.counting(node, self.sizes[node.over[0]]), places), partial(kernels.nll, s, places, out)]
-            return [partial(kernels.cross_entropy, s, target, self.counting(node), out, self.kept(node, "P").reshape(s.shape[::-1]), places, row, self.rest(node))]
+            D = self.kept(node, "P").reshape(s.shape[::-1])
+            space = (D, places, row, self.rest(node))
+            return [partial(kernels.cross_entropy, s, target, self.counting(node), out, *space)]
         t, work = self.rows(self.array(node.target), node.over), self.rows(self.scratch(node.scores.indices, "work"), node.over)
         if node.kind == "squared_error":
             return [partial(kernels.squared_error, s, t, out, work)]

@@ -74,7 +74,7 @@ class _Log:
 
 
 class _Rewriter:
-    """Nodes in order. `other_form` looks behind temporaries; what is new stands before its reader."""
+    """Nodes in order. `other_form` looks behind temporaries; new ones stand before their reader."""
 
     def __init__(self, graph):
         self.nodes, self.made, self.changed = [], {}, False
@@ -151,8 +151,10 @@ class _Rewriter:
     # ------------------------------------------------------------ shares: exp(s) / sum(exp(s))
 
     def with_shares(self, node):
-        """The Contraction with softmax(s) for exp(s) / sum(exp(s)), and sigmoid(x) for
-        exp(x) / (1 + exp(x)); None if no term has one."""
+        """The Contraction with softmax(s) for exp(s) / sum(exp(s)), None if no term has such a share.
+
+        Also with sigmoid(x) for exp(x) / (1 + exp(x)).
+        """
         terms = tuple(self.with_share(term) for term in node.terms)
         return None if terms == node.terms else Contraction(node.out, terms)
 

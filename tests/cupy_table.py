@@ -92,6 +92,7 @@ TABLE = (
     *(row for name in ONE for row in ufunc(name, P)),
     *(row for name in ("sqrt", "sign") for row in ufunc(name, P)),
     *(row for name in TWO for row in ufunc(name, P, P[::-1].copy())),
+    Row("equal", changed(F, lambda xp, a, d: xp.equal(d(F), 0.5, out=a)), f"{UFUNCS}; out casts bool"),
     Row("matmul", lambda xp, d: xp.matmul(d(LEFT), d(RIGHT)), "cupy/_core/_routines_linalg.pyx, matmul"),
     Row("matmul", into(lambda xp: xp.matmul, LEFT, RIGHT), "cupy/_core/_routines_linalg.pyx, matmul"),
     Row("matmul", lambda xp, d: xp.matmul(d(LEFT), RIGHT), KERNEL, raises=TypeError),
