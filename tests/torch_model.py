@@ -22,7 +22,7 @@ import math
 import re
 from collections import Counter
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import pytest
@@ -45,6 +45,7 @@ class NoBatch(Exception):
     """L depends on no example: there is nothing to average."""
 
 
+@cache
 def torch():
     return pytest.importorskip("torch", reason="PyTorch is not installed; it is the oracle here")
 
@@ -59,7 +60,7 @@ class Line:
     right: ast.expr
 
 
-@cache
+@lru_cache(1000)
 def parsed(text):
     """name -> Line, in the order of the text."""
     lines = {}
@@ -112,19 +113,25 @@ def factors(e, power=1):
     return [(e, power)]
 
 
+@lru_cache(1000)
 def references(text):
-    """(name, letters) of everything that stands in the text, the left sides too."""
-    for line in parsed(text).values():
-        yield line.name, line.letters
-        calls = {n.func for n in ast.walk(line.right) if isinstance(n, ast.Call)}
-        keywords = {m for k in ast.walk(line.right) if isinstance(k, ast.keyword) for m in ast.walk(k)}
-        inner = {m for n in ast.walk(line.right) if isinstance(n, ast.Subscript) for m in ast.walk(n)} - {
-            n for n in ast.walk(line.right) if isinstance(n, ast.Subscript)}
-        for node in ast.walk(line.right):
-            if isinstance(node, (ast.Name, ast.Subscript)) and node not in calls | keywords | inner:
-                yield named(node)
+    """[(name, letters)] of everything that stands in the text, the left sides too."""
+    return [found for line in parsed(text).values() for found in references_in(line)]
 
 
+def references_in(line):
+    yield line.name, line.letters
+    hidden = set()                          # names that are part of something else
+    for node in ast.walk(line.right):       # from outside in
+        if isinstance(node, ast.Call):
+            hidden |= {node.func}.union(*(ast.walk(k) for k in node.keywords))
+        if isinstance(node, ast.Subscript):
+            hidden |= {*ast.walk(node)} - {node}
+        if isinstance(node, (ast.Name, ast.Subscript)) and node not in hidden:
+            yield named(node)
+
+
+@lru_cache(1000)
 def roles(text):
     """(parameters, inputs): name -> letters where it first stands."""
     found = {}
@@ -164,6 +171,7 @@ class Reading:
     summed: tuple = ()                      # that this very product sums
 
 
+@lru_cache(100_000)
 def free_in_terms(e, free):
     """The letters that are free in every term of a sum: another term bears them alone."""
     products = [product for _, product in terms(e)]
@@ -178,6 +186,7 @@ def free_in_terms(e, free):
     return free | alone
 
 
+@lru_cache(100_000)
 def read_scope(e, free):
     free = free_in_terms(e, free)
     readings = [read_product(product, free) for _, product in terms(e)]
@@ -189,6 +198,7 @@ def joined(readings):
     return Reading(tuple(letters), frozenset().union(*(reading.ended for reading in readings)))
 
 
+@lru_cache(100_000)
 def read_product(e, free):
     readings = [read_factor(factor, free) for factor, _ in factors(e)]
     ended = joined(readings).ended
