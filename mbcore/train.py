@@ -6,21 +6,20 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import time
 from dataclasses import dataclass
 
 import numpy as np
 
-from . import derivatives, runs
+from . import runs, trainable
 from .backend import device_of, one_blas_thread, to_cpu
-from .checking import WrongKind, generator, host_array, rate, shown, whole
+from .checking import WrongKind, generator, host_array, whole
 from .data import batches
-from .intake import check_names, checked_input, sizes_of
+from .intake import check_names, sizes_of
 from .optim import SGD
-from .program import Program
 from .progress import last
+from .trainable import as_array, check_batched, check_scores, refuse_coupled
 
 
 @dataclass(frozen=True)
@@ -66,20 +65,20 @@ def training(program, data, lr, epochs, rng, B=None, looks=30, compute=None, rul
 
     All arguments are checked here, before the first step. ValueError or TypeError names the one that does not fit.
     """
-    _check_program(program)
+    trainable.check_program(program)
     largest = program.sizes[program.graph.batch]
-    sets = _checked_data(program, data)
+    sets = trainable.checked_data(program, data)
     n = len(sets["train"]["target"])
     epochs, looks, rng = whole("epochs", epochs), whole("looks", looks), generator(rng)
-    B = _batch_size(B, largest, n)
-    compute = _compute(program, compute, B, rule)
-    rates = _rates(lr, program)
-    _check_rule(rule)
+    B = trainable.batch_size(B, largest, n)
+    compute = trainable.compute_size(program, compute, B, rule)
+    rates = trainable.rates_of(lr, program)
+    trainable.check_rule(rule)
     total = epochs * -(-n // B)
-    marks = sorted(set(np.linspace(0, total, looks + 1).round().astype(int).tolist()))
+    marks = sorted(set(np.linspace(0, total, min(looks, total) + 1).round().astype(int).tolist()))
     file = None
     if saved is not None:
-        _check_path(saved)
+        trainable.check_path(saved)
         given = dict(lr=lr, epochs=epochs, B=B, looks=looks, compute=compute, rule=rule)
         identity = runs.identity(program, sets, rng, given)
         file = runs.File(os.fspath(saved), identity, program, rule, marks, epochs)
@@ -164,16 +163,16 @@ def accumulated(program, compute, **inputs):
     ValueError where examples are coupled, as by batch normalisation, and one pass does not hold them all: then the parts'
     gradients are those of another function.
     """
-    graph = _check_batched(program).graph
-    _check_convention(program)
+    graph = check_batched(program).graph
+    trainable.check_convention(program)
     compute = whole("compute", compute, 1, program.sizes[graph.batch])
     check_names(inputs, graph.roles.inputs, program.params)
-    arrays = {name: _as_array(name, a) for name, a in inputs.items()}
+    arrays = {name: as_array(name, a) for name, a in inputs.items()}
     axes = {name: _batch_axis(graph, name, a) for name, a in arrays.items() if graph.batch in graph.shapes[name]}
     B = _examples_in(arrays, axes)
     sizes_of(arrays, graph, {**program.sizes, graph.batch: B})
     if compute < B:
-        _refuse_coupled(program, "L", f"compute: expected all {B} examples of the batch in one pass, got {compute}: ",
+        refuse_coupled(program, "L", f"compute: expected all {B} examples of the batch in one pass, got {compute}: ",
                         ", so the gradient of a batch is not the mean of its parts' gradients; "
                         f"compile for {graph.batch}={B}")
     total = None
@@ -236,12 +235,12 @@ def accuracy(program, x, target, scores="s"):
 
 def _scores(program, x, scores):
     """The scores of these examples on the host, [n,y] or [r,n,y], where each example stands alone."""
-    graph = _check_batched(program).graph
-    _check_scores(program, scores)
+    graph = check_batched(program).graph
+    check_scores(program, scores)
     b = graph.batch
-    _refuse_coupled(program, scores, "program: ", ", so the class of an example depends on the others beside it; to measure them "
+    refuse_coupled(program, scores, "program: ", ", so the class of an example depends on the others beside it; to measure them "
                     f"as one batch, write program.resized({b}=len(x)).evaluate({scores!r}, x=x).argmax(axis=-1)")
-    x = _as_array("x", x)
+    x = as_array("x", x)
     n = x.shape[_batch_axis(graph, "x", x)] if x.ndim and b in graph.shapes.get("x", ()) else 1
     fits = program if n <= program.sizes[b] else program.resized(**{b: n})
     return to_cpu(fits.evaluate(scores, x=x))
@@ -250,159 +249,3 @@ def _scores(program, x, scores):
 def _hits(s, labels):
     """Whether each example's largest score is its label's; never where a score is nan."""
     return (s.argmax(axis=-1) == labels) & ~np.isnan(s).any(axis=-1)
-
-
-# ------------------------------------------------------------------ checks
-
-
-def _check_batched(program):
-    """The program itself, if it has a batch of losses L[b]."""
-    if not isinstance(program, Program):
-        raise WrongKind(f"program: expected a Program (equations(...).with_index('b').compile(...)), got {shown(program)}")
-    if "L" not in program.graph.roles.computed:
-        raise ValueError("program: expected equations that compute a loss L, got none, so there is nothing to learn from")
-    if program.graph.batch is None:
-        raise ValueError("program: expected a loss for each example, L[b], got L without a batch index; write "
-                         "equations(...).with_index('b') before compile")
-    return program
-
-
-def _check_program(program):
-    """Refuse what `training` could not train."""
-    graph = _check_batched(program).graph
-    if set(graph.roles.inputs) != {"x", "target"} or "target" not in graph.labels:
-        got = ", ".join(f"{name}[{','.join(i)}]" for name, i in graph.roles.inputs.items())
-        raise ValueError(f"program: expected the inputs x and target, a class label for each example, got {got}; "
-                         "train other models by program.step, a batch at a time")
-    _check_scores(program, "s")
-    if not program.params:
-        raise ValueError("program: expected parameters, got equations that have none, so nothing would be trained")
-    if not derivatives.learned(graph):
-        raise ValueError(f"program: L depends on none of the parameters {', '.join(program.params)}, so nothing would be trained")
-    if not program.initialised and not any(bool((p != 0).any()) for p in program.params.values()):
-        raise ValueError("program: its parameters were never set and are all 0; call program.init(rng) first")
-
-
-def _check_scores(program, scores):
-    """The scores are computed, one for each example and class, in this order."""
-    graph = program.graph
-    if not isinstance(scores, str) or scores not in graph.roles.computed:
-        raise ValueError(f"program: expected scores {shown(scores)} among what it computes, "
-                         f"got {', '.join(graph.roles.computed)}")
-    indices, lead = graph.shapes[scores], (*graph.replicas, graph.batch)
-    if indices[:-1] != lead or len(indices) != len(lead) + 1:
-        raise ValueError(f"program: expected scores {scores}[{','.join(lead)},y], one for each class, "
-                         f"got {scores}[{','.join(indices)}]")
-
-
-def _refuse_coupled(program, of, before, after):
-    mixed = derivatives.coupling(program.graph, of)
-    if mixed:
-        raise ValueError(before + mixed + after)
-
-
-def _check_convention(program):
-    if program.mean_in != ("parameters",):
-        raise ValueError(f"program: expected the convention mean_in=('parameters',), got {program.mean_in}")
-
-
-def _as_array(name, value):
-    return value if device_of(value) == "gpu" else host_array(name, value)
-
-
-def _checked_data(program, data):
-    """{"train": {"x": ..., "target": ...}, "test": ...}, of which every array fits the program."""
-    names = ("x_train", "target_train", "x_test", "target_test")
-    if isinstance(data, type) or not all(hasattr(data, name) for name in names):
-        raise WrongKind(f"data: expected a DataSet, with {', '.join(names)}, got {shown(data)}")
-    sets = {}
-    for part in ("train", "test"):
-        given = {name: getattr(data, f"{name}_{part}") for name in ("x", "target")}
-        try:
-            sets[part] = _fitting(program, {name: _as_array(name, a) for name, a in given.items()})
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"data ({part}): {error}") from None
-    return sets
-
-
-def _fitting(program, arrays):
-    """The arrays, checked as a program for so many examples would."""
-    graph = program.graph
-    sizes = {**program.sizes, graph.batch: max(1, *(len(a) if a.ndim else 0 for a in arrays.values()))}
-    found = {name: checked_input(name, a, program.xp, program.device, graph.labels.get(name), sizes, program.dtype)
-             for name, a in arrays.items()}
-    for name, a in found.items():
-        if a.ndim == len(graph.shapes[name]) and graph.shapes[name][0] in graph.replicas:
-            raise ValueError(f"{name}: expected the same examples for all replicas, without an axis for them, got shape {a.shape}")
-    sizes_of(found, graph, sizes)
-    lengths = {name: len(a) for name, a in found.items()}
-    if len(set(lengths.values())) != 1:
-        raise ValueError(f"target: expected a label for each of {lengths['x']} examples, got {lengths['target']}")
-    return found
-
-
-def _batch_size(B, largest, n):
-    """The optimisation batch."""
-    if B is None and largest > n:
-        raise ValueError(f"B: expected at most the {n} examples of the training set, got {largest}, for which the program "
-                         f"was compiled; give B={n} or less")
-    B = largest if B is None else whole("B", B)
-    if B > n:
-        raise ValueError(f"B: expected at most n = {n} without replacement; got {B}")
-    return B
-
-
-def _compute(program, compute, B, rule):
-    """The compute batch where gradients are formed apart from the update; None where `step` does both."""
-    largest = program.sizes[program.graph.batch]
-    if compute is None and rule is None and B <= largest:
-        return None
-    compute = min(B, largest) if compute is None else whole("compute", compute, 1, largest)
-    _check_convention(program)
-    if compute < B:
-        _refuse_coupled(program, "L", f"compute: expected the {B} examples of an update in one pass, got {compute}: ",
-                        ", so the gradient of a batch is not the mean of its parts' gradients")
-    return compute
-
-
-def _rates(lr, program):
-    """The function step -> learning rate: a number or [r], that the program's dtype can hold and that is not negative."""
-    replicas, dtype = tuple(program.sizes[r] for r in program.graph.replicas), program.dtype
-
-    def checked(value, name):
-        found = rate(value, replicas, dtype, name)
-        if found < 0 if isinstance(found, float) else (found < 0).any():
-            raise ValueError(f"{name}: expected a learning rate of at least 0, got {shown(value)}")
-        return found
-
-    if not callable(lr):
-        fixed = checked(lr, "lr")
-        if not np.any(fixed):
-            raise ValueError("lr: expected a learning rate above 0, got 0, which would train nothing")
-        return lambda step: fixed
-    if isinstance(lr, type) or not _takes(lr, 0):
-        raise WrongKind(f"lr: expected a number or a function of the step, got {shown(lr)}")
-    return lambda step: checked(lr(step), f"lr({step})")
-
-
-def _check_rule(rule):
-    """Refuse what has no update(params, grads, lr), a class of rules and an average of parameters included."""
-    update = getattr(rule, "update", None)
-    if rule is not None and (isinstance(rule, type) or not callable(update) or not _takes(update, {}, {}, 0.1)):
-        raise WrongKind(f"rule: expected an update rule, as optim.Momentum(0.9), or None for SGD, got {shown(rule)}")
-
-
-def _check_path(saved):
-    if not isinstance(saved, (str, os.PathLike)) or not os.fspath(saved):
-        raise WrongKind(f"saved: expected the path of a file, got {shown(saved)}")
-
-
-def _takes(function, *arguments):
-    """Whether the function can be called with these arguments, as far as its signature is known."""
-    try:
-        inspect.signature(function).bind(*arguments)
-    except TypeError:
-        return False
-    except ValueError:                          # some built-in functions have no known signature
-        return True
-    return True

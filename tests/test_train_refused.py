@@ -165,6 +165,10 @@ def test_a_schedule_that_fails_is_named_with_its_step(value, words, rule):
     assert all(np.array_equal(p, other.params[name]) for name, p in program.params.items())
 
 
+def test_more_looks_than_steps_look_at_every_step():
+    np.testing.assert_array_equal(train(net(), DATA, 0.1, 1, rng(), looks=10**15).steps, np.arange(6))
+
+
 def test_a_schedule_may_reach_0():
     train(net(), DATA, lambda step: max(0.0, 0.1 - step), 1, rng())
 
