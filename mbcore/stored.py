@@ -1,6 +1,7 @@
 """Parameters in a file: an NPZ file with an array for each, and the equations that they belong to.
 
-The equations stand in the comment that a ZIP file may have, so that the arrays are all that `numpy.load` finds.
+The equations stand in the comment that a ZIP file may have, so that the arrays are all that
+`numpy.load` finds.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ LONGEST = 60_000        # bytes of equations that a comment holds; of longer one
 
 
 def write(path, arrays, equations):
-    """Write the arrays, name -> NumPy array, with the equations, a text. OSError, and the older file stays, where that fails."""
+    """Write the arrays, name -> NumPy array, with the equations, a text.
+
+    OSError, and the older file stays as it was, where that fails.
+    """
     with in_place(path) as file, ZipFile(file, "w") as archive:
         archive.comment = _comment(equations)
         for name, array in arrays.items():
@@ -27,26 +31,28 @@ def write(path, arrays, equations):
 
 
 def read(path, equations):
-    """The arrays of a file, name -> NumPy array. A file without equations, as numpy.savez writes it, is read as well.
+    """The arrays of a file, name -> NumPy array.
 
-    Raises OSError where there is no such file, and ValueError for a damaged one, one of another kind, or one that holds the
+    A file without equations, as numpy.savez writes it, is read as well. Raises OSError where there
+    is no such file, and ValueError for a damaged one, one of another kind, or one that holds the
     parameters of other equations.
     """
+    wanted = "path: expected an NPZ file with the parameters"
     if not isinstance(path, (str, PathLike)):
         raise WrongKind(f"path: expected the path of a file, got {shown(path)}")
     with open(path, "rb") as file:
         if not is_zipfile(file):
-            raise ValueError(f"path: expected an NPZ file with the parameters, {path} is none")
+            raise ValueError(f"{wanted}, {path} is none")
         try:
             with ZipFile(file) as archive:
                 comment = archive.comment
-                arrays = {name.removesuffix(".npy"): _array(archive, name) for name in archive.namelist()}
+                entries = {name: _array(archive, name) for name in archive.namelist()}
         except Exception as error:          # whatever the bytes made the two readers do
-            raise ValueError(f"path: expected an NPZ file with the parameters, {path} is damaged: {error}") from error
+            raise ValueError(f"{wanted}, {path} is damaged: {error}") from error
     if comment not in (b"", _comment(equations)):
-        raise ValueError(f"path: {path} holds the parameters of other equations: {_difference(comment, equations)}. "
-                         "numpy.load reads its arrays")
-    return arrays
+        raise ValueError(f"path: {path} holds the parameters of other equations: "
+                         f"{_difference(comment, equations)}. numpy.load reads its arrays")
+    return {name.removesuffix(".npy"): array for name, array in entries.items()}
 
 
 def _array(archive, name):
