@@ -81,17 +81,18 @@ def take(flat, places, out):
         flat.take(places, out=out)
 
 
-_QUIET = copy_context()              # where NumPy warns of no overflow: a warning is Python code, and may be interrupted
+_QUIET = copy_context()     # NumPy warns of nothing there: a warning is Python code, to be interrupted
 _QUIET.run(np.seterr, all="ignore")
 
 
 def at_once(calls):
-    """Make all these calls or none: an interrupt (Ctrl-C) comes before the first or after the last, on any thread.
+    """Make all these calls or none: Ctrl-C comes before the first or after the last, on any thread.
 
-    calls: functools.partial objects of NumPy's or CuPy's element-wise functions or arrays' own methods, with arguments
-    that were checked before: partial(np.subtract, parameter, step, out=parameter), partial(array.__setitem__, ..., new).
-    Python looks for an interrupt between two of its instructions, and `deque` pulls the whole of `map` within one. So no
-    call may run Python code: a function of ours, a lambda, np.copyto.
+    calls: functools.partial objects of NumPy's or CuPy's element-wise functions or of arrays' own
+    methods, with arguments that were checked before: partial(np.subtract, W, step, out=W),
+    partial(W.__setitem__, ..., new). Python looks for an interrupt between two of its
+    instructions, and `deque` pulls the whole of `map` within one. So no call may run Python code:
+    a function of ours, a lambda, np.copyto.
     """
     _QUIET.copy().run(deque, map(call, calls), 0)
 
@@ -121,10 +122,11 @@ def free_memory(device="cpu"):
 
 @contextmanager
 def one_blas_thread():
-    """A context in which NumPy's BLAS uses one thread: small matrices lose more to waking threads than they gain.
+    """A context in which NumPy's BLAS uses one thread.
 
-    The number of BLAS threads belongs to the process. So threads that are in such a context at the same time share it: what
-    other code set before the first entered is back in force when the last has left, after an error as well.
+    Small matrices lose more to waking threads than they gain. The number of BLAS threads belongs
+    to the process. So threads that are in such a context at the same time share it: what other
+    code set before the first entered is back in force when the last has left, after an error too.
     """
     limit, holder = _limit(), _Holder()
     try:
@@ -147,7 +149,7 @@ class _Holder:
 
 
 class _Limit:
-    """Who asked for one BLAS thread and is not done, and how to go back to what was before the first of them."""
+    """Who asked for one BLAS thread and is not done, and how to go back to what was before."""
 
     def __init__(self):
         self.lock = threading.RLock()
@@ -156,7 +158,7 @@ class _Limit:
 
 
 class _LimitOfEach(_Limit, threading.local):
-    """The same with another one for each thread, as BLAS on OpenMP counts threads for each of its callers."""
+    """The same with another one for each thread: BLAS on OpenMP counts threads by caller."""
 
 
 _SHARED, _OF_EACH = _Limit(), _LimitOfEach()
@@ -177,7 +179,7 @@ def _blas():
 
 
 def _as_any_thread(act, **options):
-    """act(**options), also where threadpoolctl lets another thread alone set OpenBLAS's threads, as it does since 3.7."""
+    """act(**options), also where threadpoolctl lets another thread alone set OpenBLAS's threads."""
     release = getattr(OpenBLASController, "clear_controlling_thread", lambda force: None)
     release(force=True)
     try:

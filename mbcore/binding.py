@@ -1,8 +1,9 @@
 """Nodes and backward steps -> calls on arrays, for one set of sizes.
 
-A buffer is allocated flat for the largest sizes. A smaller last batch uses the front of it, so that its arrays are
-contiguous as well and nothing is allocated. Whatever a call reads or writes is a view of a buffer; `Memory.check` says so
-of every call when it is bound, so that no copy can be read or written in a buffer's place.
+A buffer is allocated flat for the largest sizes. A smaller last batch uses the front of it, so that
+its arrays are contiguous as well and nothing is allocated. Whatever a call reads or writes is a view
+of a buffer. `Memory.check` makes sure of that when a call is bound, so that no copy is ever read or
+written in a buffer's place.
 """
 
 from __future__ import annotations
@@ -29,11 +30,12 @@ class Memory:
     """
 
     def __init__(self, xp, sizes, dtype, dry=False, free=lambda: inf):
-        self.xp, self.sizes, self.dtype, self.dry, self.free = xp, sizes, np.dtype(dtype), dry, cache(free)
+        self.xp, self.sizes, self.dtype = xp, sizes, np.dtype(dtype)
+        self.dry, self.free = dry, cache(free)
         self.flat, self.nbytes = {}, 0
 
     def view(self, name, indices, sizes, dtype=None):
-        """The buffer `name` as an array of these indices; made at the first call, for the largest sizes."""
+        """The buffer `name` as an array of these indices; made at first for the largest sizes."""
         dtype = np.dtype(dtype or self.dtype)
         if name not in self.flat:
             count = prod(self.sizes[i] for i in indices)
@@ -50,9 +52,11 @@ class Memory:
         """The bytes with these ones; MemoryError where they are more than may be held."""
         total = self.nbytes + more
         if total > LARGEST:
-            raise MemoryError(f"{name}: an array of {more:,} bytes is more than a computer can address")
+            raise MemoryError(f"{name}: an array of {more:,} bytes is more than a computer can "
+                              "address")
         if total > UNASKED and not self.dry and total > self.free():
-            raise MemoryError(f"{name}: the arrays would need {total:,} bytes with this one, and {self.free():,} are free")
+            raise MemoryError(f"{name}: the arrays would need {total:,} bytes with this one, and "
+                              f"{self.free():,} are free")
         return total
 
     def owns(self, array):
@@ -60,15 +64,16 @@ class Memory:
         return id(_owner(array)) in map(id, self.flat.values())
 
     def check(self, calls):
-        """RuntimeError where a call (a functools.partial) reads or writes an array that is no view of a buffer."""
+        """RuntimeError where a call, a functools.partial, has an array that is no view of a buffer."""
         if self.dry:
             return
         owners = set(map(id, self.flat.values()))
         for call in calls:
-            bound = getattr(call.func, "__self__", None)        # the array of a method such as array.sum
+            bound = getattr(call.func, "__self__", None)    # the array of a method: array.sum
             for array in (bound, *call.args, *call.keywords.values()):
                 if isinstance(array, self.xp.ndarray) and id(_owner(array)) not in owners:
-                    raise RuntimeError(f"{call.func}: an array of shape {array.shape} is no view of the program's memory")
+                    raise RuntimeError(f"{call.func}: an array of shape {array.shape} is no view "
+                                       "of the program's memory")
 
 
 def _owner(array):
@@ -83,7 +88,7 @@ class Binder:
 
     def __init__(self, xp, graph, memory, sizes):
         self.xp, self.graph, self.memory, self.sizes = xp, graph, memory, sizes
-        self.fills = []             # calls that must have been made before those for these sizes, and after any for others
+        self.fills = []             # calls to be made before all others when the sizes have changed
 
     def array(self, ref):
         return self.memory.view(ref.name, ref.indices, self.sizes, np.int64 if ref.name in self.graph.labels else None)
@@ -96,15 +101,16 @@ class Binder:
         return self.memory.view(f"{','.join(indices)}/{slot}", indices, self.sizes)
 
     def filled(self, term, indices):
-        """An array that holds the number in front of the term everywhere, which 1/B makes another one for other sizes."""
+        """An array that holds the number in front of the term everywhere; 1/B changes with B."""
         view = self.scratch(indices, f"{term.coefficient} {term.powers}")
         self.fills.append(partial(view.fill, term.times(self.sizes)))
         return view
 
     def term(self, term, target, accumulate):
         factors = [self.operand(f) for f in term.factors]
-        filled = partial(self.filled, term)
-        return bind(self.xp, term.times(self.sizes), factors, self.operand(target), accumulate, self.scratch, filled, self.memory.sizes)
+        number, filled = term.times(self.sizes), partial(self.filled, term)
+        return bind(self.xp, number, factors, self.operand(target), accumulate, self.scratch,
+                    filled, self.memory.sizes)
 
     def rows(self, array, over):
         """The array as a matrix: one row for each place outside `over`."""
@@ -203,8 +209,11 @@ class Binder:
     def pull(self, step, accumulate):
         target, number = self.array(step.target), Term(1.0, (), step.powers).times(self.sizes)
         into = self.scratch(step.target.indices, "pull") if accumulate else target
-        g, alone = self.array(step.source), isinstance(step.node, (Loss, Reduction)) and step.source.indices != step.node.out.indices
-        calls = self.spread(step, into) if alone else [self.rule(step, g, into)]
+        whole_rows = isinstance(step.node, (Loss, Reduction))
+        if whole_rows and step.source.indices != step.node.out.indices:
+            calls = self.spread(step, into)
+        else:
+            calls = [self.rule(step, self.array(step.source), into)]
         if number != 1:
             calls.append(partial(self.xp.multiply, into, number, out=into))
         if accumulate:
@@ -212,7 +221,7 @@ class Binder:
         return calls
 
     def spread(self, step, into):
-        """The calls for a loss or a sum of parameters alone where each example has a gradient g[b]: its own one, times g[b]."""
+        """For a loss of parameters alone, where each example has a g[b]: its own gradient, times it."""
         node, target = step.node, step.target.indices
         letters = tuple(i for i in target if i != self.graph.batch)
         own, ones = self.scratch(letters, "own"), self.filled(Term(1.0, ()), node.out.indices)

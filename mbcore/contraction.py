@@ -260,7 +260,7 @@ def _one_axis(x, letters, sizes):
 
 
 def _tail(group, x, out, sizes):
-    """The longest tail of the letters that is one axis in x and in out; the others are batch axes."""
+    """The longest tail of the letters that is one axis in x and in out; others are batch axes."""
     for k in range(len(group)):
         if all(_one_axis(operand, group[k:], sizes) for operand in (x, out)):
             return group[k:]

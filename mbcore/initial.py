@@ -1,7 +1,7 @@
 """The first values of parameters: normal, zero or one, by the place where a parameter stands.
 
     W[j,i] * x[i]               summed: N(0, 1/i), or N(0, 2/i) before relu
-    U[j,k] * V[k,i] * x[i]      the product grows outward from x: V gets 1/i, U gets 1/k, as in two lines
+    U[j,k] * V[k,i] * x[i]      grows outward from x: V gets 1/i, U gets 1/k, as in two lines
     ... - C[j]                  added: 0
     G[j] * ...                  a factor element by element, and a divisor: 1
 """
@@ -19,12 +19,14 @@ from .graph import Map
 def initial(graph, name, indices, sizes, rng):
     """One parameter's first values, of the shape of these indices.
 
-    Its first use in a product where it stands once decides, or else its first use. The variance is 1/fan-in, where fan-in
-    is the product of the sizes of the letters over which the parameter is summed when the product grows outward from its
-    inputs; 2/fan-in for the outermost parameter before relu.
+    Its first use in a product where it stands once decides, or else its first use. The variance is
+    1/fan-in: fan-in is the product of the sizes of the letters over which the parameter is summed
+    when the product grows outward from its inputs. It is 2/fan-in for the outermost parameter
+    before relu.
     """
     shape = tuple(sizes[i] for i in indices)
-    uses = [(node, term) for node in graph.nodes for term in getattr(node, "terms", ()) if name in _names(term)]
+    every = [(node, term) for node in graph.nodes for term in getattr(node, "terms", ())]
+    uses = [(node, term) for node, term in every if name in _names(term)]
     single = [use for use in uses if _names(use[1]).count(name) == 1]
     if not uses:
         return np.full(shape, float(_must_not_be_0(graph, name)))
@@ -34,8 +36,9 @@ def initial(graph, name, indices, sizes, rng):
     if fan_in:
         gain = 2 if whole.outermost == name and _before_relu(graph, whole.out) else 1
         return rng.standard_normal(shape) * (gain / prod(whole.sizes[i] for i in fan_in)) ** 0.5
-    added = len(term.factors) == 1 and not (len(node.terms) == 1 and _must_not_be_0(graph, node.out.name))
-    return np.full(shape, 0.0 if added else 1.0)
+    alone = len(term.factors) == 1              # a term by itself: added, or the whole of a divisor
+    divides = len(node.terms) == 1 and _must_not_be_0(graph, node.out.name)
+    return np.full(shape, 0.0 if alone and not divides else 1.0)
 
 
 @dataclass
@@ -54,21 +57,28 @@ class Product:
     def __post_init__(self):
         self.distances = [0 if name in self.given else inf for name, _ in self.factors]
         for distance in range(1, len(self.factors) + 1):
-            near = {i for (_, letters), d in zip(self.factors, self.distances) if d < distance for i in self._inner(letters)}
+            near = {i for i in self._borne_within(distance) if i not in self.out.indices}
             for k, (_, letters) in enumerate(self.factors):
                 if self.distances[k] == inf and near & set(letters):
                     self.distances[k] = distance
 
-    def _inner(self, letters):
-        return [i for i in letters if i not in self.out.indices]
+    def _borne_within(self, distance):
+        """The letters of the factors that are nearer to the inputs."""
+        nearer = [k for k, own in enumerate(self.distances) if own < distance]
+        return {i for k in nearer for i in self.factors[k][1]}
 
     def summed(self, name):
-        """The letters over which this parameter is summed when the product grows outward from its inputs."""
+        """The letters over which this parameter is summed when the product grows outward."""
         k = next(k for k, (own, _) in enumerate(self.factors) if own == name)
-        return [i for i in self._inner(self.factors[k][1]) if self._sums(k, i)]
+        inner = [i for i in self.factors[k][1] if i not in self.out.indices]
+        return [i for i in inner if self._sums(k, i)]
 
     def _sums(self, k, i):
-        """Whether the letter is summed where factor k joins. One that equals share is summed by one of them, or between them."""
+        """Whether the letter is summed where factor k joins.
+
+        A letter that equally near factors share is summed by one of them where an input bears it,
+        and between them, by none, where no input does.
+        """
         own = self.distances[k]
         bearers = [n for n, (_, letters) in enumerate(self.factors) if i in letters]
         if own == inf or bearers == [k]:
@@ -76,20 +86,25 @@ class Product:
         if any(self.distances[n] > own for n in bearers):
             return False                        # a factor further out sums it
         equals = [n for n in bearers if self.distances[n] == own]
-        inner = {i for (_, letters), d in zip(self.factors, self.distances) if d < own for i in letters}
-        most_of_its_own = max(equals, key=lambda n: len(set(self.factors[n][1]) - inner))       # the first of several
-        return k == most_of_its_own if len(bearers) > len(equals) else equals == [k]
+        if len(bearers) == len(equals):
+            return equals == [k]
+        inner = self._borne_within(own)
+        return k == max(equals, key=lambda n: len(set(self.factors[n][1]) - inner))     # first of equals
 
     @property
     def outermost(self):
         """The parameter that joins last, of those that sum."""
-        summing = [k for k, (name, _) in enumerate(self.factors) if name not in self.given and self.summed(name)]
+        own = [k for k, (name, _) in enumerate(self.factors) if name not in self.given]
+        summing = [k for k in own if self.summed(self.factors[k][0])]
         return self.factors[max(summing, key=lambda k: self.distances[k])][0]
 
 
 def _outward(graph, node, term, sizes):
-    """The Product of a term. A value of parameters alone, U[j,k] * V[k,i] in brackets or on a line of its own, is taken as the
-    factors that it stands for, in the product that uses it."""
+    """The Product of a term.
+
+    A value of parameters alone, U[j,k] * V[k,i] in brackets or on a line of its own, is taken as
+    the factors that it stands for, in the product that uses it.
+    """
     given = _given(graph)
     factors, sizes, out = [(f.name, f.indices) for f in term.factors], dict(sizes), node.out
     for depth in range(len(graph.nodes)):
@@ -100,7 +115,7 @@ def _outward(graph, node, term, sizes):
         place = next(k for k, f in enumerate(around.factors) if f.name == out.name)
         letters = dict(zip(out.indices, around.factors[place].indices))
         for i in {i for _, own in factors for i in own} - letters.keys():
-            letters[i] = f"{i} {depth}"         # a letter that was summed inside is none of those outside
+            letters[i] = f"{i} {depth}"         # summed inside, so none of the letters outside
             sizes[letters[i]] = sizes[i]
         inside = [(name, tuple(letters[i] for i in own)) for name, own in factors]
         outside = [(f.name, f.indices) for f in around.factors]
@@ -109,7 +124,10 @@ def _outward(graph, node, term, sizes):
 
 
 def _use(graph, name):
-    """The first product in which a computed value stands once: (node, term). None where it stands elsewhere first."""
+    """The first product in which a computed value stands once, as (node, term).
+
+    None where the value stands elsewhere first.
+    """
     for node in graph.nodes:
         if name in [r.name for r in node.reads]:
             found = [t for t in getattr(node, "terms", ()) if _names(t).count(name) == 1]
@@ -131,13 +149,15 @@ def _names(term):
 
 
 def _before_relu(graph, out):
-    return any(isinstance(n, Map) and n.function == "relu" and n.arg.name == out.name for n in graph.nodes)
+    maps = [node for node in graph.nodes if isinstance(node, Map)]
+    return any(node.function == "relu" and node.arg.name == out.name for node in maps)
 
 
 def _must_not_be_0(graph, name):
     """Whether 0 would be divided by, or has no logarithm, or no finite slope under a root."""
     for node in graph.nodes:
         if isinstance(node, Map) and node.arg.name == name:
-            if node.function in ("log", "sqrt") or node.function == "power" and (node.exponent < 0 or node.exponent % 1):
+            root = node.function == "power" and (node.exponent < 0 or node.exponent % 1)
+            if root or node.function in ("log", "sqrt"):
                 return True
     return False

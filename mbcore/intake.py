@@ -69,7 +69,10 @@ def checked_mean_in(mean_in):
 
 
 def check_parameters(name, arrays, shapes, dtype):
-    """Finite real numbers for each parameter and nothing else, which the dtype can hold; `name` is the argument they came by."""
+    """Finite real numbers for each parameter and nothing else, which the dtype can hold.
+
+    name: the argument by which they came.
+    """
     wanted = f"{name}: expected an array for each parameter, of shapes {shapes}"
     for key in {**shapes, **arrays}:
         if key not in arrays:
@@ -87,10 +90,10 @@ def check_parameters(name, arrays, shapes, dtype):
 
 
 def parameter(name, value, array):
-    """What may be written into a parameter's array: real numbers that fit into its shape and dtype, on its device."""
+    """What may be written into a parameter's array: real numbers of its shape, on its device."""
     if device_of(value) != device_of(array) and np.ndim(value):
-        raise TypeError(f"params[{name!r}]: the program is on the {device_of(array)}, the array is on the {device_of(value)}; "
-                        "move it by mb.to_cpu or mb.to_gpu")
+        raise TypeError(f"params[{name!r}]: the program is on the {device_of(array)}, the array is "
+                        f"on the {device_of(value)}; move it by mb.to_cpu or mb.to_gpu")
     if device_of(value) == "cpu":
         value = numbers(f"params[{name!r}]", value, dtype=array.dtype)
     if value.shape not in ((), array.shape):

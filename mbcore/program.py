@@ -1,7 +1,7 @@
 """A graph with sizes: buffers laid out once, and lists of calls bound to them.
 
-The calls for a smaller batch are bound at its first use; they run on the front of the same buffers. Those for the last
-PLANS batch sizes are kept.
+The calls for a smaller batch are bound at its first use; they run on the front of the same buffers.
+Those for the last PLANS batch sizes are kept.
 """
 
 from __future__ import annotations
@@ -44,8 +44,11 @@ class Plan:
 
 
 class Parameters(dict):
-    """name -> array of each parameter. params["W"] = array writes the numbers into the parameter, as params["W"][...] = array
-    does: the calls of the program are bound to the array that is there."""
+    """name -> array of each parameter.
+
+    params["W"] = array writes the numbers into the parameter, as params["W"][...] = array does: the
+    calls of the program are bound to the array that is there.
+    """
 
     def __setitem__(self, name, value):
         if name not in self:
@@ -81,10 +84,11 @@ class Program:
         self._plans, self._state = {}, "new"
         self.initialised = False        # whether init or load has set the parameters
         self._filled = None             # the plan whose fills were made last
-        self._aside = None              # another program, once hessian_vector_product has needed one
-        self._outside = None            # on a GPU: nan for each example with a label out of range, else 0
+        self._aside = None      # another program, once hessian_vector_product has needed one
+        self._outside = None    # on a GPU: nan for each example with a label out of range, else 0
         try:
-            self.params = Parameters((name, self._memory.view(name, i, self.sizes)) for name, i in graph.roles.parameters.items())
+            own = graph.roles.parameters.items()
+            self.params = Parameters((name, self._memory.view(name, i, self.sizes)) for name, i in own)
             self._plan = self._plan_for(self.sizes)
         except MemoryError:
             if not _dry:
@@ -117,13 +121,15 @@ class Program:
 
     @property
     def nbytes(self):
-        """Bytes of all arrays that the program holds, as `Equations.nbytes` counts them beforehand. More come on top, and are
-        counted, once gradients of single examples or a Hessian were asked for. Python's own objects are not counted: about
-        30 kB for each of the last 8 batch sizes."""
+        """Bytes of all arrays that the program holds, as `Equations.nbytes` counts them beforehand.
+
+        More come on top, and are counted, once gradients of single examples or a Hessian were asked
+        for. Python's own objects are not counted: about 30 kB for each of the last 8 batch sizes.
+        """
         return self._memory.nbytes + (self._aside.nbytes if self._aside else 0)
 
     def __reduce__(self):
-        """What the modules copy and pickle make is a program with parameters of its own, before its first forward."""
+        """Modules copy and pickle make a program with parameters of its own, before any forward."""
         made = self.graph, self.sizes, self.device, str(self.dtype), self.mean_in
         return _remade, (made, {name: to_cpu(p) for name, p in self.params.items()})
 
@@ -154,7 +160,8 @@ class Program:
     def forward(self, **inputs):
         """Compute every value. Inputs by the names in the equations. Returns a copy of L[b].
 
-        A label that is no class is refused on a CPU; on a GPU, where looking at it would wait, its L and all gradients are nan.
+        A label that is no class is refused on a CPU. On a GPU, where looking at it would wait, the L
+        of its example and all gradients of parameters are nan.
         """
         self._load(inputs, self.graph.roles.inputs)
         for _, call in self._plan.forward:
@@ -219,15 +226,17 @@ class Program:
     def save(self, path):
         """Write the parameters to an NPZ file, an array by its name each; `numpy.load` reads it as well.
 
-        The file says which equations they belong to. An error, an interrupt or a full disk leaves the older file as it was.
+        The file says which equations they belong to. An error, an interrupt or a full disk leaves the
+        older file as it was.
         """
         stored.write(path, {name: to_cpu(p) for name, p in self.params.items()}, self.graph.identity)
 
     def load(self, path):
-        """Read the parameters from what `save` wrote; all are checked before the first is set. Returns the program.
+        """Read the parameters from what `save` wrote, all or none. Returns the program.
 
-        ValueError names what does not fit: a damaged file, other equations, an array that is missing, too many, of another
-        shape, no real numbers, nan or beyond the dtype. The size of the batch and the dtype may be others than those saved.
+        ValueError names what does not fit: a damaged file, other equations, an array that is missing,
+        too many, of another shape, no real numbers, nan or beyond the dtype. The size of the batch
+        and the dtype may be others than those saved.
         """
         found = stored.read(path, self.graph.identity)
         intake.check_parameters("path", found, {name: p.shape for name, p in self.params.items()}, self.dtype)
@@ -298,7 +307,7 @@ class Program:
         return {name: (sides[0][name] - sides[1][name]) * (largest / (2 * e)) for name in self.params}
 
     def _beside(self):
-        """A program with parameters of its own, to look at other ones than these without touching these."""
+        """A program with parameters of its own: other ones are looked at without touching these."""
         if self._aside is None:
             self._aside = Program(self.graph, self.sizes, self.device, self.dtype, self.mean_in)
         return self._aside
@@ -356,7 +365,7 @@ class Program:
                   for name, array in inputs.items()}
         for name, array in arrays.items():
             if array.base is not None and self._memory.owns(array):
-                arrays[name] = array.copy()     # a value of the program, which the copies below may overwrite
+                arrays[name] = array.copy()     # the program's own: the copies below may change it
         plan = self._plan_for(intake.sizes_of(arrays, self.graph, self.sizes))
         self._state = "new"                     # the values that were computed belong to the inputs before
         if self._filled is not plan:
@@ -376,9 +385,10 @@ class Program:
             array += self._outside
 
     def _mark_labels(self, plan, names):
-        """nan for each example with a label that is no class, else 0, in the shape of L; such a label is made a 0.
+        """nan for each example with a label that is no class, else 0, in the shape of L.
 
-        To refuse it, the host would have to wait for the GPU at every step; and a kernel would take another example's number.
+        Such a label is made a 0, or a kernel would take another example's number. To refuse it, the
+        host would have to wait for the GPU at every step.
         """
         total, frame = 0.0, self.graph.shapes.get("L", ())
         for name in names:
@@ -401,7 +411,8 @@ class Program:
         needed = Program(self.graph, self.sizes, dtype=self.dtype, mean_in=self.mean_in, _dry=True).nbytes
         sizes = ", ".join(f"{i}={n}" for i, n in self.sizes.items())
         free = free_memory(self.device)
-        raise MemoryError(f"{sizes}: the arrays would need {needed:,} bytes, and {free:,} are free on the {self.device}") from None
+        raise MemoryError(f"{sizes}: the arrays would need {needed:,} bytes, and {free:,} are free "
+                          f"on the {self.device}") from None
 
     def _batch_size(self):
         return self._plan.sizes[self.graph.batch] if self.graph.batch else 1
