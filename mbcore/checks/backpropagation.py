@@ -98,7 +98,8 @@ def backward(solution):
             right, wrong = table(forms)
             found = function(_part(solution, k), right, wrong, tried, takes="x, W0, h and h_grad", returns=name,
                              praise="all three agree, at B = 5, at B = 1, and where I and J differ.",
-                             hint=f"Look at {name.split('[')[0]}, and compare with the loops above, at B = 1.", small=small)
+                             small=small, hint=f"Look at {name.split('[')[0]}, and compare with the "
+                             "loops above, at B = 1.")
             if not found.right:
                 return found
     return found
@@ -162,9 +163,10 @@ def regularised(solution):
                     [_share_case(*sizes) for sizes in ((4, 4, 4), (5, 3, 4), (1, 3, 4))], takes="g, W and lam", returns="W_grad[j,i]",
                     praise="the mean of the examples' gradients, and lam ∇J once, at B = 4, at B = 5, and at B = 1.",
                     hint="Two terms: a mean over b, and lam times the gradient of J.",
-                    small=[_share_case(*sizes) for sizes in ((1, 1, 1), (2, 1, 1), (2, 2, 1), (2, 1, 2))])
+                    small=[_share_case(*s) for s in ((1, 1, 1), (2, 1, 1), (2, 2, 1), (2, 1, 2))])
 
 
 def _share_case(B, I, J):
     rng = np.random.default_rng(3)
-    return Case({"B": B, "I": I, "J": J}, (rng.normal(size=(B, J, I)).round(1), rng.normal(size=(J, I)).round(1), 0.3))
+    g, W = rng.normal(size=(B, J, I)).round(1), rng.normal(size=(J, I)).round(1)
+    return Case({"B": B, "I": I, "J": J}, (g, W, 0.3))

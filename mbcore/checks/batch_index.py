@@ -59,13 +59,16 @@ LAYER = {                                       # misconception -> the h[b,j] th
 }
 
 
+SMALL = (1, 1, 1), (2, 1, 1), (1, 2, 1), (1, 1, 2), (2, 2, 1), (2, 1, 2)       # B, I, J
+
+
 def layer(solution):
     """Check a function (x[b,i], W0[j,i], C0[j]) -> h[b,j] = sigmoid(sum_i W0[j,i] x[b,i] - C0[j])."""
     return function(solution, _layer, LAYER, [_layer_case(*sizes) for sizes in ((4, 4, 4), (5, 3, 4), (1, 3, 4))],
                     takes="x, W0 and C0", returns="h[b,j]",
                     praise="h[b,j] agrees for every b and j, at B = 5, at B = 1, and where B = J.",
                     hint="Compare with the two loops above, at B = 1.",
-                    small=[_layer_case(*sizes) for sizes in ((1, 1, 1), (2, 1, 1), (1, 2, 1), (1, 1, 2), (2, 2, 1), (2, 1, 2))])
+                    small=[_layer_case(*sizes) for sizes in SMALL])
 
 
 def _layer_case(B, I, J):
@@ -118,7 +121,8 @@ def silent_trap(answer, J=32, largest=64):
     """Check a set of batch sizes up to `largest`: those where x @ W0.T - C0[:, None] raises nothing, though it is wrong."""
     answer, given = as_set(answer), answer
     if answer is None:
-        return Feedback(False, f"expected a set of batch sizes such as {{1, 2}}, got {shown(given)}.")
+        return Feedback(False, "expected a set of batch sizes such as {1, 2}, "
+                        f"got {shown(given)}.")
     silent = {B for B in range(1, largest + 1) if _trap_runs(B, J)}
     if answer == silent:
         return Feedback(True, f"it runs at B = J = {J}, and at B = 1, where a {J} x {J} array comes out and no one asked for it. "

@@ -20,7 +20,8 @@ def best_batch(answer, t0=200e-6, t1=0.02e-6, B_crit=400, before=2e-6):
         "that is the square root of B_crit alone.": B_crit**0.5,
     }
     best = (B_crit * knee) ** 0.5
-    praise = f"sqrt({B_crit} x {knee:,.0f}) = {best:,.0f}: a knee {before / t1:g} times as large, a batch {(before / t1) ** 0.5:g} times."
+    praise = (f"sqrt({B_crit} x {knee:,.0f}) = {best:,.0f}: a knee {before / t1:g} times as large, "
+              f"a batch {(before / t1) ** 0.5:g} times.")
     value = as_number(answer)
     if value is not None and best / 2 <= value <= 2 * best and abs(value / best - 1) > 0.015:
         praise = f"{value:,.0f} is within a factor of 2, which costs little; exactly it is {praise}"
@@ -29,14 +30,18 @@ def best_batch(answer, t0=200e-6, t1=0.02e-6, B_crit=400, before=2e-6):
                   hint="Write out the product, differentiate with respect to B, and set it to zero: B^2 = B_crit t0/t1.")
 
 
-CROSSWALK = {"weight": ("W0", "W0.T"), "bias": ("-C0", "C0"), "s.grad": ("s.grad", "s.grad / B", "s.grad * B")}     # name -> what may be said of it
+CROSSWALK = {           # name -> what may be said of it
+    "weight": ("W0", "W0.T"), "bias": ("-C0", "C0"), "s.grad": ("s.grad", "s.grad / B", "s.grad * B"),
+}
 
 
 def crosswalk(answer):
     """Check what PyTorch's Linear and its gradients are in the slides' letters: {"weight": "W0", "bias": "-C0", "s.grad": "s.grad / B"}."""
-    said = {word(name, CROSSWALK): value for name, value in answer.items()} if isinstance(answer, dict) else {}
+    given = answer if isinstance(answer, dict) else {}
+    said = {word(name, CROSSWALK): value for name, value in given.items()}
     if set(said) != set(CROSSWALK) or len(answer) != len(CROSSWALK):
-        return Feedback(False, f'expected a dictionary with "weight", "bias" and "s.grad", got {shown(answer)}.')
+        return Feedback(False, 'expected a dictionary with "weight", "bias" and "s.grad", '
+                        f"got {shown(answer)}.")
     weight, bias, grad = (word(said[name], known) for name, known in CROSSWALK.items())
     if weight == "W0.T":
         return Feedback(False, "weight: torch.nn.Linear stores its weight as [out, in], which is W0[j,i] as it stands; it transposes by itself.")
@@ -51,5 +56,6 @@ def crosswalk(answer):
     if grad == "s.grad * B":
         return Feedback(False, "s.grad: the other way round. A mean makes each example's share of the loss smaller, not larger.")
     if grad != "s.grad / B":
-        return Feedback(False, f's.grad: expected "s.grad", "s.grad / B" or "s.grad * B", got {shown(said["s.grad"])}.')
+        return Feedback(False, 's.grad: expected "s.grad", "s.grad / B" or "s.grad * B", '
+                        f'got {shown(said["s.grad"])}.')
     return Feedback(True, "weight = W0 as it stands, bias = -C0, and s.grad / B; W.grad is the same in both.")

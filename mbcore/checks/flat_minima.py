@@ -51,13 +51,15 @@ def rescale(solution):
     return function(solution, _rescaled, RESCALED, [_net(*sizes) for sizes in ((4, 4, 4), (3, 5, 2))],
                     takes="W0, C0, W1, C1 and alpha", returns="(W0, C0, W1, C1)",
                     praise="the same function from other parameters, for any alpha > 0.",
-                    hint="Follow one number: what does h[j] become, and what must W1[y,j] do about it?",
+                    hint="Follow one number: what does h[j] become, and what must W1[y,j] do "
+                         "about it?",
                     small=[_net(1, 1, 1), _net(2, 1, 1)])
 
 
 def _net(I, J, Y):
     rng = np.random.default_rng(5)
-    return Case({"I": I, "J": J, "Y": Y}, (*(rng.normal(size=s).round(1) for s in ((J, I), J, (Y, J), Y)), 0.3))
+    arrays = (rng.normal(size=shape).round(1) for shape in ((J, I), J, (Y, J), Y))
+    return Case({"I": I, "J": J, "Y": Y}, (*arrays, 0.3))
 
 
 def _length(a, axis=None):
@@ -99,4 +101,5 @@ def filter_normalise(solution):
 
 def _directions(I, J):
     rng = np.random.default_rng(6)
-    return Case({"I": I, "J": J}, tuple(rng.normal(size=s).round(1) for s in ((J, I), J, (J, I), J)))
+    arrays = (rng.normal(size=shape).round(1) for shape in ((J, I), J, (J, I), J))
+    return Case({"I": I, "J": J}, tuple(arrays))

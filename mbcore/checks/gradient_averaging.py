@@ -39,7 +39,8 @@ def _last_weighted(mean_gradient, B, n):
 
 
 ACCUMULATED = {                                 # misconception -> the gradient that it produces
-    "this is the mean of the parts' means. With B = 5 and n = 2, the part of 1 gets the same say as a part of 2; "
+    "this is the mean of the parts' means. With B = 5 and n = 2, the part of 1 gets the same say "
+    "as a part of 2; "
     "weight each by its examples.":
         _added(lambda size, B, n, K: 1 / K),
     "you added the parts' gradients. Each is a mean already, so the sum grows with their number: give each part its share of B.":
@@ -69,15 +70,18 @@ def accumulated(solution):
     mean_gradient(first, last) gives the gradient of the mean over the examples first to last - 1, as a program does.
     """
     return function(solution, _added(lambda size, B, n, K: size / B), ACCUMULATED,
-                    [_case(*sizes) for sizes in ((5, 2), (6, 3), (5, 1), (3, 8))], takes="mean_gradient, B and n", returns="g[p]",
-                    praise="5 = 2 + 2 + 1, 6 = 3 + 3, five parts of 1, and one part where n is above B: all give the gradient of one pass.",
+                    [_case(*sizes) for sizes in ((5, 2), (6, 3), (5, 1), (3, 8))],
+                    takes="mean_gradient, B and n", returns="g[p]",
+                    praise="5 = 2 + 2 + 1, 6 = 3 + 3, five parts of 1, and one part where n is above B: "
+                           "all give the gradient of one pass.",
                     hint="Write down the weight that an example of each part gets; it must be 1/B.",
-                    small=[_case(B, n, np.array([1.0, 2, 4])[:B, None]) for B, n in ((1, 1), (2, 1), (2, 2), (3, 2))])
+                    small=[_case(B, n, np.array([1.0, 2, 4])[:B, None])
+                           for B, n in ((1, 1), (2, 1), (2, 2), (3, 2))])
 
 
 def _case(B, n, each=None):
-    """B examples' gradients in parts of n. Sizes differ wherever they can, so that no mistake hides: 5 examples, 2 in a part, 3 parts, 1 in
-    the last, 4 parameters."""
+    """B examples' gradients in parts of n. Sizes differ wherever they can, so that no mistake
+    hides: 5 examples, 2 in a part, 3 parts, 1 in the last, 4 parameters."""
     each = np.random.default_rng(4).normal(size=(B, 4)) if each is None else each
 
     def mean_gradient(first, last):
@@ -87,7 +91,8 @@ def _case(B, n, each=None):
         if not len(asked):
             raise ValueError(f"there are no examples from {first} to {last - 1}")
         return asked.mean(axis=0)
-    return Case({"B": B, "n": n}, (mean_gradient, B, n), f"n = {n} and the examples' gradients {written(each)}")
+    words = f"n = {n} and the examples' gradients {written(each)}"
+    return Case({"B": B, "n": n}, (mean_gradient, B, n), words)
 
 
 def loss_of_tokens(answer):

@@ -97,6 +97,7 @@ NINETY = {              # misconception -> the answer that it gives, for t0 = 12
 
 def ninety(answer):
     """Check the smallest B that gives 90 % of the ceiling 1/t1, for t0 = 120 and t1 = 2 microseconds."""
-    return count(answer, 540, NINETY, praise="nine knees: B / (B + knee) = 9/10. For 99 % it would be 99 knees.",
-                  hint="images per second are B / (t0 + B t1), and the ceiling is 1 / t1. Divide the one by the other, and ask for at least 0.9.",
-                  expected="a batch size")
+    return count(answer, 540, NINETY, expected="a batch size",
+                 praise="nine knees: B / (B + knee) = 9/10. For 99 % it would be 99 knees.",
+                 hint="images per second are B / (t0 + B t1), and the ceiling is 1 / t1. Divide the "
+                      "one by the other, and ask for at least 0.9.")

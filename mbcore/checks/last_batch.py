@@ -50,13 +50,16 @@ def advantage(solution):
     return function(solution, _advantage, ADVANTAGE, [_losses(*sizes) for sizes in ((7, 2), (5, 0), (6, 5))],
                     takes="L, F and lag", returns="a, one number",
                     praise="a(lag) agrees, also at lag 0 and where only one batch is left.",
-                    hint="Write it for one k first: what was the loss on batch k in row k, and what is it in row k + 1 + lag?",
+                    hint="Write it for one k first: what was the loss on batch k in row k, and what "
+                         "is it in row k + 1 + lag?",
                     small=[_losses(*sizes) for sizes in ((1, 0), (2, 1), (2, 0), (3, 1))])
 
 
 def _losses(K, lag):
     rng = np.random.default_rng(K)
-    return Case({"K": K, "lag": lag}, (rng.uniform(0.5, 2.5, (K + 1, K)).round(2), rng.uniform(0.5, 2.5, K + 1).round(2), lag))
+    L = rng.uniform(0.5, 2.5, (K + 1, K)).round(2)
+    F = rng.uniform(0.5, 2.5, K + 1).round(2)
+    return Case({"K": K, "lag": lag}, (L, F, lag))
 
 
 NEVER = {                               # misconception -> the share that it produces
@@ -103,7 +106,8 @@ def dropped(answer):
     except TypeError:                               # nothing that holds others
         given = []
     if len(given) != 2 or None in given:
-        return Feedback(False, f"expected two numbers such as (3, 5), shuffled once and shuffled anew, got {shown(answer)}.")
+        return Feedback(False, "expected two numbers such as (3, 5), shuffled once and shuffled "
+                        f"anew, got {shown(answer)}.")
     once, anew = given
     for misconception, produced in ONCE.items():
         if once == produced:

@@ -33,7 +33,8 @@ def average(solution):
     """Check a function (gradients[k,n], shards[k]) -> g[n] = sum_k (B[k]/B) g[k,n]."""
     return function(solution, _right, AVERAGE, [_case(4, 4), _case(3, 5), _case(1, 2)], takes="gradients and shards", returns="g[n]",
                     praise="each worker counts by its share of the batch, with any number of workers.",
-                    hint="Try two workers with 3 and 1 examples: their weights are 3/4 and 1/4.", small=[_case(1, 1), _case(2, 1), _case(2, 2)])
+                    hint="Try two workers with 3 and 1 examples: their weights are 3/4 and 1/4.",
+                    small=[_case(1, 1), _case(2, 1), _case(2, 2)])
 
 
 def _case(K, n):

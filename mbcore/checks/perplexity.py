@@ -34,13 +34,15 @@ def perplexity(solution):
     """Check a function P[n] -> exp(mean of -ln P), where P[n] is the probability that the model gave to the n-th next character."""
     told = function(solution, _perplexity, PERPLEXITY, [_probabilities(n) for n in (6, 1, 40)], takes="P", returns="a number",
                     praise="the inverse probability per character, and it holds for 5,000 characters too.",
-                    hint="Write down -ln P for each character first.", small=[_probabilities(n) for n in (1, 2, 3)])
+                    hint="Write down -ln P for each character first.",
+                    small=[_probabilities(n) for n in (1, 2, 3)])
     if not told.right:
         return told
     long = _probabilities(5000).arguments[0]
     with np.errstate(all="ignore"):             # a root of 0, a logarithm of 0
         answer, error = outcome(solution, Case({}, (long,)))
-    return told if error is None and equal(answer, _perplexity(long)) else Feedback(False, UNDERFLOW)
+    near = error is None and equal(answer, _perplexity(long))
+    return told if near else Feedback(False, UNDERFLOW)
 
 
 def _probabilities(n):
@@ -76,7 +78,8 @@ def floor(solution):
     """Check a function (P[k,l], pi[k]) -> exp(H), H = -sum_k pi[k] sum_l P[k,l] ln P[k,l]."""
     return function(solution, _floor, FLOOR, [_source(A) for A in (4, 3, 7)], takes="P and pi", returns="a number",
                     praise="exp of the entropy: no model of this source has a lower perplexity, on average.",
-                    hint="For one k first: how surprising is the next character, on average, if its probabilities are P[k]?", small=[_source(2)])
+                    small=[_source(2)], hint="For one k first: how surprising is the next character, "
+                    "on average, if its probabilities are P[k]?")
 
 
 def _floor(P, pi):

@@ -71,15 +71,19 @@ WHY = {"steps": "{0:.0f} stand against {1:.0f}.",
 
 def better(answer):
     """Check a dictionary: "steps", "examples", "seconds" -> the batch size of STEPS that needs fewer, with T0 and T1."""
-    said = {word(unit, COUNTS): B for unit, B in answer.items()} if isinstance(answer, dict) else {}
+    given = answer if isinstance(answer, dict) else {}
+    said = {word(unit, COUNTS): B for unit, B in given.items()}
     if set(said) != set(COUNTS) or len(answer) != len(COUNTS):
-        return Feedback(False, f"expected a dictionary with {', '.join(COUNTS)}, got {shown(answer)}.")
+        return Feedback(False, f"expected a dictionary with {', '.join(COUNTS)}, "
+                        f"got {shown(answer)}.")
     answer = {unit: as_number(B) for unit, B in said.items()}
     odd = [unit for unit, B in answer.items() if B not in STEPS]
     if odd:
-        return Feedback(False, f"for {odd[0]}, expected {' or '.join(map(str, STEPS))}, got {shown(said[odd[0]])}.")
+        return Feedback(False, f"for {odd[0]}, expected {' or '.join(map(str, STEPS))}, "
+                        f"got {shown(said[odd[0]])}.")
     if len(set(answer.values())) == 1:
-        return Feedback(False, f"you say that B = {answer['steps']:g} is better on every axis. It is not: take the three counts one by one.")
+        return Feedback(False, f"you say that B = {answer['steps']:g} is better on every axis. It is "
+                        "not: take the three counts one by one.")
     for unit, count in COUNTS.items():
         if answer[unit] != min(count, key=count.get):
             return Feedback(False, f"look at {unit} again: " + WHY[unit].format(count[22], count[359]))

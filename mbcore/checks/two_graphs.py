@@ -136,7 +136,8 @@ def copied_a_parameter(answer):
     """Check a set of letters: those of SUSPECTS in which examples do not share every parameter."""
     letters = as_set(answer, SUSPECTS)
     if letters is None:
-        return Feedback(False, f"expected a set of letters such as {{'A', 'B'}}, got {shown(answer)}.")
+        return Feedback(False, "expected a set of letters such as {'A', 'B'}, "
+                        f"got {shown(answer)}.")
     if letters - set(SUSPECTS):
         return Feedback(False, f"{min(letters - set(SUSPECTS))!r} is none of them; there are {', '.join(SUSPECTS)}.")
     for name, why in (("A", "in A, U_0, U_1 and U_2 stand on a left side: they are values, computed from the one parameter W0. "
@@ -165,8 +166,11 @@ SHARED = {                                      # misconception -> the W0.grad t
 
 def shared_gradient(solution):
     """Check a function own[k,j,i] -> W0.grad[j,i]: the gradients of B own parameters in, that of the shared one out."""
-    case = lambda B, J, I: Case({"B": B, "J": J, "I": I}, (np.random.default_rng(5).normal(size=(B, J, I)).round(1),))
+    def case(B, J, I):
+        own = np.random.default_rng(5).normal(size=(B, J, I)).round(1)
+        return Case({"B": B, "J": J, "I": I}, (own,))
     return function(solution, lambda own: own.sum(axis=0), SHARED, [case(3, 3, 3), case(4, 2, 3), case(1, 2, 3)], takes="own",
                     returns="W0.grad[j,i]", praise="sharing a parameter adds up the gradients of its copies. The 1/B is in them already.",
-                    hint="W0 reaches L through every copy: what does the chain rule do with several ways?",
+                    hint="W0 reaches L through every copy: what does the chain rule do with "
+                         "several ways?",
                     small=[case(1, 1, 1), case(2, 1, 1), case(2, 2, 1), case(2, 1, 2)])

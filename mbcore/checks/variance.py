@@ -47,7 +47,8 @@ def scatter(solution):
     return function(solution, _sd, SCATTER, [_case(*sizes) for sizes in ((12, 4), (20, 1), (5, 5))],
                     takes="values and B", returns="one number",
                     praise="it agrees at B = 4 of 12, for single numbers, and at B = N, where nothing is left to scatter.",
-                    hint="Start from sigma/sqrt(B), and add what drawing without replacement changes.", small=[_case(2, 1), _case(3, 2)])
+                    hint="Start from sigma/sqrt(B), and add what drawing without replacement changes.",
+                    small=[_case(2, 1), _case(3, 2)])
 
 
 def _case(N, B):
@@ -77,6 +78,8 @@ def smallest_batch(answer, ratio=2, at="mid"):
         **{f"that is for the stage {other!r}; asked is {at!r}.": needed(ratio, other) for other in ("start", "late") if other != at},
     }
     found = (max(answer, 0) / scale) ** 0.5
-    text = next(text for digits in range(2, 18) if float(text := f"{found:.{digits}g}") != ratio or digits == 17)
+    texts = [f"{found:.{digits}g}" for digits in range(2, 18)]
+    text = next((text for text in texts if float(text) != ratio), texts[-1])        # as few digits as tell the two apart
     more = ", and fewer examples reach it; the smallest B was asked for" if answer > right else ""
-    return number(answer, float("nan"), wrong, "", f"at this B the ratio of signal to noise is {text}; asked is {ratio}{more}.")
+    return number(answer, float("nan"), wrong, "",
+                  f"at this B the ratio of signal to noise is {text}; asked is {ratio}{more}.")
