@@ -27,6 +27,26 @@ INSTEAD = {
     ast.BitXor: "a power is written **",
 }
 
+# What Python says of a line that it cannot read -> what that means here.
+MISTAKES = {
+    "invalid decimal literal": "a product is written with *, as in 2 * x",
+    "invalid syntax": "something does not belong here; a product is written with *, as in 2 * x",
+    "line continuation": "there is no backslash here; write sigmoid(x), sum(..., over=i)",
+    "string literal": "there are no quotation marks and no primes here; call it h2",
+}
+WORDS = {
+    ast.Attribute: "a dot after a name",
+    ast.Lambda: "a lambda",
+    ast.Compare: "a comparison",
+    ast.UnaryOp: "this sign before a value",
+    ast.BinOp: "this sign between two values",
+    ast.BoolOp: "a logical word",
+    ast.List: "a list",
+    ast.Tuple: "a comma",
+    ast.Set: "a curly bracket",
+    ast.Dict: "a curly bracket",
+}
+
 # What people paste from a slide or a text, and what to type instead.
 TYPE_INSTEAD = {
     "\u2212\u2010\u2011\u2012\u2013\u2014\u2015": "type -",
@@ -280,7 +300,7 @@ class _Line:
         try:
             tree = ast.parse(self.source[self.indent :], mode="exec")
         except SyntaxError as e:
-            said = e.msg.replace("Perhaps you forgot a comma?", "A product is written with *.")
+            said = next((words for part, words in MISTAKES.items() if part in e.msg), e.msg)
             raise self.error(
                 f"this is not an equation: {said}", self.indent + max(0, (e.offset or 1) - 1)
             ) from None
@@ -320,13 +340,8 @@ class _Line:
                 return self.call(node)
         if isinstance(node, ast.BinOp) and type(node.op) in INSTEAD:
             raise self.error(INSTEAD[type(node.op)], node)
-        what = {
-            ast.Attribute: "a dot after a name",
-            ast.Lambda: "a lambda",
-            ast.Compare: "a comparison",
-        }
         raise self.error(
-            f"{what.get(type(node), type(node).__name__)} is not part of the notation; "
+            f"{WORDS.get(type(node), type(node).__name__)} is not part of the notation; "
             "there are names, indices, numbers, + - * / ** and the listed functions",
             node,
         )
