@@ -95,7 +95,10 @@ def relu(x, out):
 
 
 def relu_backward(x, y, g, out):
-    """out = g where x > 0, else 0 (at 0 the subgradient 0). No array of truth values is kept: sign(max(x, 0)) is it."""
+    """out = g sign(max(x, 0)): g where x > 0, else 0 (at 0 the subgradient 0), for finite g.
+
+    No array of truth values is kept. An infinite g, as of sqrt(relu(x)) at x <= 0, gives nan.
+    """
     xp = xp_of(y, g, out)
     xp.sign(y, out=out)
     out *= g

@@ -151,7 +151,7 @@ class _Rewriter:
     # ------------------------------------------------------------ shares: exp(s) / sum(exp(s))
 
     def with_shares(self, node):
-        """The Contraction with softmax(s) for exp(s) / sum(exp(s)), None if no term has such a share.
+        """The Contraction with softmax(s) for exp(s) / sum(exp(s)), None if no term has a share.
 
         Also with sigmoid(x) for exp(x) / (1 + exp(x)).
         """

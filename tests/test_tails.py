@@ -129,11 +129,12 @@ def test_float64_against_mpmath(name):
 def test_where_a_map_is_off_pytorch_is_too():
     """No value or slope that is off by more than 4 ulp is worse than PyTorch's at the same point.
 
-    1 - y is off by a rounding of y, PyTorch's by another one: slopes of sigmoid and tanh may be worse
-    by that. eps is 2 such roundings.
+    1 - y is off by a rounding of y, PyTorch's by another one: slopes of sigmoid and tanh may be
+    worse by that. eps is 2 such roundings.
     """
     F = torch().nn.functional
-    theirs = {name: getattr(torch(), name) for name in ("sigmoid", "tanh", "exp", "log", "sqrt", "relu")}
+    names = ("sigmoid", "tanh", "exp", "log", "sqrt", "relu")
+    theirs = {name: getattr(torch(), name) for name in names}
     theirs |= {"log_sigmoid": F.logsigmoid, 0: lambda x: x**0, 3: lambda x: x**3}
     x = numbers("float32", 40_000)
     for name, f in theirs.items():
@@ -206,8 +207,8 @@ def test_rows_of_scores(kind):
     t = np.random.default_rng(2).integers(0, 4, len(s))
     with np.errstate(all="ignore"):
         right, got = reference(s, t), computed(s, t)
-    # s - max s is rounded once, as PyTorch's is, and exp of it is off by that rounding. So the exception
-    # grows with the difference d, and there is none where the differences are exact.
+    # s - max s is rounded once, as PyTorch's is, and exp of it is off by that rounding. So the
+    # exception grows with the difference d, and there is none where the differences are exact.
     d = np.minimum(np.abs(s.astype(np.float64) - s.max(1, keepdims=True)), 104)
     rounding = {"softmax": d, "log": d, "slope": d}
     for name, exact in right.items():
@@ -227,7 +228,8 @@ def test_a_sure_example_has_a_small_loss_not_none():
     L = net.forward(s=s, t=np.array([0, 0, 2]))
     net.backward()
     np.testing.assert_allclose(L, [2 * np.exp(-20), np.exp(-50), 2 * np.exp(-90)], rtol=1e-6)
-    np.testing.assert_allclose(net.grads["s"][[0, 1], 0], [-2 * np.exp(-20), -np.exp(-50)], rtol=1e-6)
+    slopes = net.grads["s"][[0, 1], 0]
+    np.testing.assert_allclose(slopes, [-2 * np.exp(-20), -np.exp(-50)], rtol=1e-6)
 
 
 # ---------------------------------------------------------------- whole models, at the ends of the range
@@ -322,7 +324,7 @@ def test_log_of_sigmoid_far_out():
     slopes = [-1, -1, -1, -0.5, -near, -far]
     np.testing.assert_allclose(grads["x"], slopes, rtol=1e-6, atol=smallest)
     named, _ = model("P = sigmoid(x)\nL = -log(P)", "float32", x=np.array([-100, -20], np.float32))
-    np.testing.assert_allclose(named, [100, 20], rtol=2e-4)          # sigmoid(-100) has two digits left in float32
+    np.testing.assert_allclose(named, [100, 20], rtol=2e-4)      # sigmoid(-100) has two digits left
 
 
 def test_what_has_a_name_keeps_its_own_nodes():
@@ -374,7 +376,8 @@ def test_losses_at_the_ends_of_the_range(dtype):
     same("L = cross_entropy(s[y], t)", loss, dtype, rtol, s=s, t=labels)
     same("L = cross_entropy(s[y], t)", loss, dtype, rtol, s=one, t=0 * labels)
     same("L = cross_entropy(s[y], t[y])", loss, dtype, rtol, s=s[most], t=soft[most])
-    dot, square = (lambda s, t: (s.softmax(-1) * t).sum(-1)), (lambda s: (s.softmax(-1) ** 2).sum(-1))
+    dot = lambda s, t: (s.softmax(-1) * t).sum(-1)
+    square = lambda s: (s.softmax(-1) ** 2).sum(-1)
     same("p[y] = softmax(s[y], over=y)\nL = p[y]*t[y]", dot, dtype, rtol, s=s, t=soft)
     same("p[y] = softmax(s[y], over=y)\nL = p[y]*p[y]", square, dtype, rtol, s=one)
     half = lambda s, t: 0.5 * ((s - t) ** 2).sum(-1)
