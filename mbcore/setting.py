@@ -23,7 +23,8 @@ RULES = {"sgd": optim.SGD, "momentum": optim.Momentum, "adam": optim.Adam, "lars
 
 
 def _warm_up(total, share=0.1, first=0.1, after=None):
-    return schedule.WarmUp(factor(after, total), max(1, round(share * total)), first)
+    steps = max(1, round(real("share", share, 0, 1) * total))
+    return schedule.WarmUp(factor(after, total), steps, first)
 
 
 # name -> (total steps, ...) -> factor on lr at each step; times are shares of the run
@@ -91,7 +92,7 @@ class Setting:
 
     def __post_init__(self):
         own = functools.partial(object.__setattr__, self)
-        own("equations", str(equations(str(self.equations))))
+        own("equations", _for_one_example(self.equations))
         own("sizes", _sizes(self.sizes))
         own("epochs", real("epochs", self.epochs, least=0, most=MOST))
         own("steps", whole("steps", self.steps, 0, MOST))
@@ -222,6 +223,18 @@ def _described(argument, description, table):
             f"{argument}: expected (name, {{keyword: value}}), got {shown(description)}"
         ) from None
     return pair[0], _frozen(argument, keywords)
+
+
+def _for_one_example(given):
+    """The equations as text; refused where they have the indices that the tasks bring."""
+    model = equations(str(given))
+    letters = {letter for indices in model.graph.shapes.values() for letter in indices}
+    if {"b", "r"} & letters:
+        raise ValueError(
+            "equations: expected those for one example, since the tasks bring b and r; "
+            f"got the indices {', '.join(sorted(letters))}"
+        )
+    return str(model)
 
 
 def _sizes(sizes):

@@ -14,11 +14,9 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from uuid import uuid4
 from weakref import WeakSet
 
 try:
@@ -44,7 +42,7 @@ def in_place(path, opened=open):
     if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
         raise TypeError(f"path: expected the path of a file, got {path!r}")
     place = Path(os.path.realpath(path))
-    new = place.with_name(f".{uuid4().hex}.new")
+    new = place.with_name(f".{os.urandom(16).hex()}.new")
     try:
         _refuse_what_is_no_file(place)
         with opened(new, "xb") as file:
@@ -52,7 +50,7 @@ def in_place(path, opened=open):
             file.flush()
             os.fsync(file.fileno())  # the bytes are on the disk before the name points to them
         if place.exists():
-            shutil.copymode(place, new)
+            os.chmod(new, stat.S_IMODE(os.stat(place).st_mode))
         os.replace(new, place)
     except OSError as error:
         if error.errno is None or error.filename not in (None, str(new), str(place)):

@@ -920,6 +920,7 @@ def test_wrong_tasks(wrong, said):
         ({"schedule": "linear"}, "schedule: "),
         ({"sizes": {"i": 5, "j": 4, "y": 3, "b": 8}}, "sizes: .* no b"),
         ({"equations": "L = ("}, "line 1"),
+        ({"equations": mb.equations(MODEL).with_index("b")}, "equations: .* for one example"),
     ],
 )
 def test_wrong_settings(wrong, said):
