@@ -39,7 +39,11 @@ def broken(loss, scores, target) -> str | None:
     scale = np.abs(own).mean()
     if not abs(together - own.mean()) <= (SHARE + _rounding(whole)) * scale:
         return _unlike(loss, scores, target, together, own)
-    return _shares(whole, own, scale) or _other_gradient(loss, scores, target, own)
+    return (
+        _shares(whole, own, scale)
+        or _other_gradient(loss, scores, target, own)
+        or _not_scores(loss, scores, target)
+    )
 
 
 def not_a_loss(found, n: int) -> str | None:
@@ -90,6 +94,33 @@ def _shares(whole, own, scale):
                 "the loss of each example to be its own; these change with the other examples of"
                 " the batch"
             )
+    return None
+
+
+def _not_scores(loss, scores, target):
+    """A softmax before cross_entropy, which takes one itself; none before nll_loss, which does not.
+
+    cross_entropy is known by ln C for scores of 0, nll_loss by 0 there and by falling by what is
+    added to all scores.
+    """
+    if getattr(scores, "ndim", 0) != 2 or target.ndim != 1 or target.is_floating_point():
+        return None
+    of_nothing = float(loss(scores.detach() * 0, target).double().mean())
+    shares = scores.detach().double()
+    if (shares >= 0).all() and ((shares.sum(1) - 1).abs() < 0.01).all():
+        if scores.shape[1] > 1 and abs(of_nothing - math.log(scores.shape[1])) < 0.01:
+            return (
+                "a loss of the scores; these are probabilities already (each row is positive and"
+                " sums to 1), and cross_entropy takes the softmax itself. Leave the softmax out"
+            )
+        return None
+    change = float((loss(scores + 1, target) - loss(scores, target)).double().mean())
+    normed = (shares.logsumexp(1).abs() < 0.05).all()
+    if not normed and abs(of_nothing) < 0.01 and abs(change + 1) < 0.05:
+        return (
+            "a loss of what the module returns; nll_loss takes logarithms of probabilities, and"
+            " these are scores. Use cross_entropy, or end the module with log_softmax"
+        )
     return None
 
 

@@ -43,7 +43,8 @@ class Trials:
             before = tried.loss(self.probe)
             batches = [tried.loss(tried.batch(B)) for _ in range(4)]
             self.before.append(before)
-            self.limit.append(RISE * max([before, *batches]))
+            highest = max(before, *batches)
+            self.limit.append(highest + (RISE - 1) * abs(highest))
 
     def run(self, start, lr):
         """loss[start, lr], measured at the first question."""
@@ -111,7 +112,7 @@ def searched(tried, B, line, seconds):
     lr_trial: the largest near the best that is clear of the smallest that failed. failed: (that
     rate, the batch), or None.
     """
-    n = int(np.clip(seconds / 24 / step_seconds(line, B), 5, STEPS // 3))
+    n = int(np.clip(seconds / 24 / step_seconds(line, B), 4, STEPS // 3))
     tried.more_starts(probed(tried))
     trials = Trials(tried, B, n)
     for fraction in _grid(trials):
@@ -178,7 +179,7 @@ def confirmed(tried, B, lr, line, seconds):
     tried_for: the steps of these trials. failed: as in `searched`, where one failed here; else it
     stays as it was.
     """
-    n = int(np.clip(seconds / (2 * STARTS) / step_seconds(line, B), 20, STEPS))
+    n = int(np.clip(seconds / (2 * STARTS) / step_seconds(line, B), 8, STEPS))
     trials = Trials(tried, B, n)
     for turn in range(HALVED + 1):
         if trials.clear(lr):

@@ -24,7 +24,7 @@ PROBE = 1024  # examples whose mean loss is measured, at most
 LARGEST = 4096  # batch that is timed; beyond it the line goes on
 ENOUGH = 5  # trainings, for an interval over them
 HALVED = 5  # times that a rate may be halved, if a training diverges later than its first trial
-SHIFTS = 4  # other examples whose targets a held-out example is given in turn
+SHIFTS = 2  # other examples whose targets a held-out example is given in turn
 
 
 @dataclass(frozen=True, eq=False)

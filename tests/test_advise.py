@@ -287,6 +287,15 @@ def test_each_way_to_fail(what):
     assert pair["lr"] == 0.375 and pair["failed"] == (1.5, 32)
 
 
+def test_a_loss_below_zero_is_no_rise():
+    """From -2 the loss falls to -3, at any rate that is not too large."""
+    class Below(Made):
+        def loss(self, at):
+            return -2.0 if self.lr is None else self._now()
+    pair = found_by(rates.confirmed(Below(lambda lr: -3.0 if lr < 1 else 17.0), 32, 3.0, LINE, 1.0))
+    assert pair["lr"] == 0.375
+
+
 def test_a_pair_that_works_is_left():
     pair = found_by(rates.confirmed(Made(lambda lr: 1.0), 32, 3.0, LINE, 1.0))
     assert pair == {"lr": 3.0, "tried_for": trial.STEPS}

@@ -133,6 +133,24 @@ def test_a_loss_is_taken_or_named(torch, name):
             tried(torch, module(torch, outputs), given, loss)
 
 
+def test_a_softmax_too_many_or_too_few_is_named(torch):
+    F, nn = torch.nn.functional, torch.nn
+    ends = {
+        nn.Softmax(1): (F.cross_entropy, "probabilities already"),
+        nn.LogSoftmax(1): (F.nll_loss, None),
+        nn.Identity(): (F.nll_loss, "these are scores"),
+        nn.Dropout(0.0): (F.cross_entropy, None),
+        nn.Sigmoid(): (F.multi_margin_loss, None),
+    }
+    for end, (loss, said) in ends.items():
+        net = nn.Sequential(module(torch), end)
+        if said is None:
+            tried(torch, net, loss=loss)
+        else:
+            with pytest.raises(ValueError, match=f"^loss: .*{said}"):
+                tried(torch, net, loss=loss)
+
+
 def test_a_rare_ignored_label_is_found(torch):
     target = T.copy()
     target[17] = 99
