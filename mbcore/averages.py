@@ -1,4 +1,5 @@
-"""Averages over time: of the parameters (Polyak-Ruppert), and of gradients kept from earlier steps (SAG, SVRG).
+"""Averages over time: of the parameters (Polyak-Ruppert), and of gradients kept from earlier steps
+(SAG, SVRG).
 
 The rules of `optim` use what these give as they use program.grads.
 """
@@ -21,7 +22,8 @@ from .program import Program
 
 @dataclass(eq=False)
 class PolyakRuppert(Kept):
-    """average <- average + (w - average) / k, k = max(1, updates - start): the mean of the iterates after the first `start`.
+    """average <- average + (w - average) / k, k = max(1, updates - start): the mean of the
+    iterates after the first `start`.
 
     Until then it is the last iterate. B. Polyak and A. Juditsky 1992; D. Ruppert 1988.
     """
@@ -34,9 +36,12 @@ class PolyakRuppert(Kept):
         self.start = whole("start", self.start, 0)
 
     def update(self, params):
-        """Take the parameters in, after an update of theirs; they are not changed. All of them, or none after an error."""
+        """Take the parameters in, after an update of theirs; they are not changed. All of them, or
+        none after an error."""
         if not isinstance(params, Mapping) or not params:
-            raise WrongKind(f"params: expected a dictionary of arrays, name -> array, got {shown(params)}")
+            raise WrongKind(
+                f"params: expected a dictionary of arrays, name -> array, got {shown(params)}"
+            )
         for name, p in params.items():
             check_floats(f"params[{name!r}]", p)
         kept = [self._arrays_for(name, p) for name, p in params.items()]
@@ -54,33 +59,46 @@ class PolyakRuppert(Kept):
 
     @property
     def average(self):
-        """name -> the average, to copy into a program: net.params[name][...] = array. RuntimeError before the first update."""
+        """name -> the average, to copy into a program: net.params[name][...] = array. RuntimeError
+        before the first update."""
         if not self.steps:
             raise RuntimeError("average: there is none yet; call update first")
         return {k.partition(".")[2]: a for k, a in self._arrays.items() if k.startswith("average.")}
 
 
 class Indexed(Kept):
-    """Gradients that need to know which examples a batch holds; for small problems, as each example's gradient is formed.
+    """Gradients that need to know which examples a batch holds; for small problems, as each
+    example's gradient is formed.
 
-    program: one network with a batch index; data: its inputs for all n examples, by name (x=, target=); an input that
-    bears no batch index is given as it is. `gradients(at)`, at[b] the indices of a batch, at most the compiled size, is
-    for any rule: rule.update(program.params, sag.gradients(at), lr). `losses` is L[b] at that batch.
+    program: one network with a batch index; data: its inputs for all n examples, by name (x=,
+    target=); an input that bears no batch index is given as it is. `gradients(at)`, at[b] the
+    indices of a batch, at most the compiled size, is
+    for any rule: rule.update(program.params, sag.gradients(at), lr). `losses` is L[b] at that
+    batch.
     """
 
     def __init__(self, program, **data):
         self.__post_init__()
         if not isinstance(program, Program):
-            raise WrongKind(f"program: expected a Program (equations(...).with_index('b').compile(...)), got {shown(program)}")
+            raise WrongKind(
+                f"program: expected a Program (equations(...).with_index('b').compile(...)), got "
+                f"{shown(program)}"
+            )
         if program.graph.replicas or not program.graph.batch:
             raise ValueError("program: expected one network with a batch index and no replicas")
         mixed = coupling(program.graph)
         if mixed:
-            raise ValueError(f"program: {mixed}, so the loss of one example has no gradient of its own")
+            raise ValueError(
+                f"program: {mixed}, so the loss of one example has no gradient of its own"
+            )
         check_names(data, program.graph.roles.inputs, program.params)
-        data = {name: a if device_of(a) == "gpu" else host_array(name, a) for name, a in data.items()}
+        data = {
+            name: a if device_of(a) == "gpu" else host_array(name, a) for name, a in data.items()
+        }
         self._data, self._program = data, program
-        self._batched = [name for name, i in program.graph.roles.inputs.items() if program.graph.batch in i]
+        self._batched = [
+            name for name, i in program.graph.roles.inputs.items() if program.graph.batch in i
+        ]
         counts = {name: data[name].shape[:1] for name in self._batched}
         if len(set(counts.values())) != 1 or counts[self._batched[0]] in ((), (0,)):
             raise ValueError(f"data: expected as many examples in each input, got {counts}")
@@ -88,36 +106,54 @@ class Indexed(Kept):
 
     def _each(self, program, at):
         """name -> d L[b] / d parameter at these examples, [b, ...]."""
-        self.losses = program.forward(**{k: a[at] if k in self._batched else a for k, a in self._data.items()})
+        self.losses = program.forward(
+            **{k: a[at] if k in self._batched else a for k, a in self._data.items()}
+        )
         return {name: program.per_example_grads(name) for name in program.params}
 
     def _places(self, at):
         at = host_array("at", at)
-        if at.ndim != 1 or at.dtype.kind not in "iu" or not at.size or at.min() < 0 or at.max() >= self.n:
+        if (
+            at.ndim != 1
+            or at.dtype.kind not in "iu"
+            or not at.size
+            or at.min() < 0
+            or at.max() >= self.n
+        ):
             raise ValueError(f"at: expected indices from 0 to {self.n - 1} in one axis, got {at!r}")
         return at
 
 
 class SAG(Indexed):
-    """The mean of a table that holds the last gradient seen of each example; a batch renews its own rows first.
+    """The mean of a table that holds the last gradient seen of each example; a batch renews its
+    own rows first.
 
-    gradients(at) = (1/m) sum_n table[n], m the examples seen so far. Biased, but its error goes to 0 at the minimum, so a
-    constant lr converges. The table holds n times the parameters; beyond `most_bytes` it is refused.
-    M. Schmidt, N. Le Roux and F. Bach 2017, arXiv:1309.2388.
+    gradients(at) = (1/m) sum_n table[n], m the examples seen so far. Biased, but its error goes to
+    0 at the minimum, so a constant lr converges. The table holds n times the parameters; beyond
+    `most_bytes` it is refused. M. Schmidt, N. Le Roux and F. Bach 2017, arXiv:1309.2388.
     """
 
-    kinds, most_bytes = ("table", "total", "seen"), 2 ** 30
+    kinds, most_bytes = ("table", "total", "seen"), 2**30
 
     def gradients(self, at):
-        """name -> mean of the table after the rows `at` are renewed. An index that stands twice counts once."""
+        """name -> mean of the table after the rows `at` are renewed. An index that stands twice
+        counts once."""
         at = self._places(at)
         needed = self.n * sum(p.nbytes for p in self._program.params.values())
         if needed > self.most_bytes:
-            raise ValueError(f"data: a table of {self.n} gradients takes {needed:,} bytes, above most_bytes = {self.most_bytes:,}")
+            raise ValueError(
+                f"data: a table of {self.n} gradients takes {needed:,} bytes, above most_bytes = "
+                f"{self.most_bytes:,}"
+            )
         xp, params = self._program.xp, self._program.params
         mask = dict([self._array("seen", "examples", np, (self.n,), np.dtype(bool))])
-        tables = {name: self._array("table", name, xp, (self.n, *p.shape), p.dtype) for name, p in params.items()}
-        totals = {name: self._array("total", name, xp, p.shape, p.dtype) for name, p in params.items()}
+        tables = {
+            name: self._array("table", name, xp, (self.n, *p.shape), p.dtype)
+            for name, p in params.items()
+        }
+        totals = {
+            name: self._array("total", name, xp, p.shape, p.dtype) for name, p in params.items()
+        }
         each = self._each(self._program, at)
         rows, first = np.unique(at, return_index=True)
         (seen,) = mask.values()
@@ -135,31 +171,46 @@ class SAG(Indexed):
             return super()._checked(key, value)
         seen = np.array(host_array(f"state[{key!r}]", value))
         if seen.dtype != bool or seen.shape != (self.n,):
-            raise ValueError(f"state[{key!r}]: expected whether each of {self.n} examples was seen, got {shown(seen)}")
+            raise ValueError(
+                f"state[{key!r}]: expected whether each of {self.n} examples was seen, got "
+                f"{shown(seen)}"
+            )
         return seen
 
     def _check_together(self, arrays):
-        wanted = {f"{kind}.{name}" for kind in ("table", "total") for name in self._program.params} | {"seen.examples"}
+        wanted = {
+            f"{kind}.{name}" for kind in ("table", "total") for name in self._program.params
+        } | {"seen.examples"}
         if arrays and set(arrays) != wanted:
-            raise ValueError(f"state: expected {', '.join(sorted(wanted))}, got {', '.join(sorted(arrays))}")
+            raise ValueError(
+                f"state: expected {', '.join(sorted(wanted))}, got {', '.join(sorted(arrays))}"
+            )
 
 
 class SVRG(Indexed):
-    """mean over b of g[b](w) - g[b](w~), plus the full gradient at w~, a point kept by `anchor()`, say once a pass.
+    """mean over b of g[b](w) - g[b](w~), plus the full gradient at w~, a point kept by `anchor()`,
+    say once a pass.
 
-    Unbiased where every example is equally likely in a batch; its variance goes to 0 as w and w~ go to the minimum, so a
-    constant lr converges. Two gradients an example and step, and n at each anchor. R. Johnson and T. Zhang, NIPS 2013.
+    Unbiased where every example is equally likely in a batch; its variance goes to 0 as w and w~
+    go to the minimum, so a constant lr converges. Two gradients an example and step, and n at each
+    anchor. R. Johnson and T. Zhang, NIPS 2013.
     """
 
     kinds = ("anchor", "mean")
 
     def __init__(self, program, **data):
         super().__init__(program, **data)
-        self._there = type(program)(program.graph, program.sizes, program.device, program.dtype)     # a second set of parameters
+        self._there = type(program)(
+            program.graph, program.sizes, program.device, program.dtype
+        )  # a second set of parameters
 
     def anchor(self):
         """Keep the parameters as they are now, and compute the gradient of all examples there."""
-        B, xp, params = self._program.sizes[self._program.graph.batch], self._program.xp, self._program.params
+        B, xp, params = (
+            self._program.sizes[self._program.graph.batch],
+            self._program.xp,
+            self._program.params,
+        )
         anchors = {f"anchor.{name}": p.copy() for name, p in params.items()}
         means = {f"mean.{name}": xp.zeros(p.shape, dtype=p.dtype) for name, p in params.items()}
         for start in range(0, self.n, B):
@@ -173,8 +224,14 @@ class SVRG(Indexed):
         if not self.steps:
             raise RuntimeError("gradients: there is no anchor yet; call anchor first")
         at = self._places(at)
-        kept = {k: a for name, p in self._there.params.items() for k, a in self._arrays_for(name, p).items()}
+        kept = {
+            k: a
+            for name, p in self._there.params.items()
+            for k, a in self._arrays_for(name, p).items()
+        }
         for name, p in self._there.params.items():
             p[...] = kept[f"anchor.{name}"]
         there, here = self._each(self._there, at), self._each(self._program, at)
-        return {name: (here[name] - there[name]).mean(axis=0) + kept[f"mean.{name}"] for name in here}
+        return {
+            name: (here[name] - there[name]).mean(axis=0) + kept[f"mean.{name}"] for name in here
+        }

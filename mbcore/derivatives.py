@@ -1,7 +1,9 @@
-"""The gradient rule: a graph -> the steps of its backward pass. `loops` prints them and `binding` binds them to kernels.
+"""The gradient rule: a graph -> the steps of its backward pass. `loops` prints them and `binding`
+binds them to kernels.
 
-For a value v that bears the batch index b, v.grad is B * d mean(L) / dv: per example. For one that does not (a
-parameter, a regulariser), it is d mean(L) / dv. So 1/B stands where b is summed away, and B where it is spread again.
+For a value v that bears the batch index b, v.grad is B * d mean(L) / dv: per example. For one that
+does not (a parameter, a regulariser), it is d mean(L) / dv. So 1/B stands where b is summed away,
+and B where it is spread again.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from .notation import Ref
 
 @dataclass(frozen=True)
 class Accumulate:
-    """target += term, for every index of the term: the backward rule of a Contraction, one for each factor."""
+    """target += term, for every index of the term: the backward rule of a Contraction, one for
+    each factor."""
 
     target: Ref
     term: Term
@@ -22,11 +25,12 @@ class Accumulate:
 
 @dataclass(frozen=True)
 class Pull:
-    """The backward rule of a Map, Softmax or Loss: size(i)**p over `powers`, times source, pulled back to target."""
+    """The backward rule of a Map, Softmax or Loss: size(i)**p over `powers`, times source, pulled
+    back to target."""
 
     node: object
-    source: Ref             # the gradient of node.out
-    target: Ref             # the gradient of what node reads
+    source: Ref  # the gradient of node.out
+    target: Ref  # the gradient of what node reads
     powers: tuple = ()
 
 
@@ -35,10 +39,11 @@ def grad(ref):
 
 
 def backward(graph, wanted=None, mean_in=("parameters",)):
-    """The backward pass as a tuple of Accumulate and Pull, from L down to the names `wanted` (None: all).
+    """The backward pass as a tuple of Accumulate and Pull, from L down to the names `wanted`
+    (None: all).
 
-    mean_in: with "parameters", 1/B stands where b is summed away. The other places are not in the steps: "loss" is in
-    L.grad, from which they start, and "update" comes after them.
+    mean_in: with "parameters", 1/B stands where b is summed away. The other places are not in the
+    steps: "loss" is in L.grad, from which they start, and "update" comes after them.
     """
     return _steps(graph, wanted, grad, graph.batch if "parameters" in mean_in else None)
 
@@ -50,10 +55,11 @@ def learned(graph):
 
 
 def coupling(graph, of="L"):
-    """Which value mixes the examples of a batch on the way to `of`, in words; None where each example stands alone.
+    """Which value mixes the examples of a batch on the way to `of`, in words; None where each
+    example stands alone.
 
-    With batch normalisation: "m[j] mixes the examples of z[b,j]". The one place that knows: whatever needs the examples
-    to be independent asks here, and says the same sentence.
+    With batch normalisation: "m[j] mixes the examples of z[b,j]". The one place that knows:
+    whatever needs the examples to be independent asks here, and says the same sentence.
     """
     b = graph.batch
     for node in graph.needed(of):
@@ -65,9 +71,11 @@ def coupling(graph, of="L"):
 
 
 def per_example(graph, wanted):
-    """The backward pass in which every gradient keeps b: x.each[b,..] = d L[b] / dx, for parameters too.
+    """The backward pass in which every gradient keeps b: x.each[b,..] = d L[b] / dx, for
+    parameters too.
 
-    It is the pass of a network with parameters of their own for each example. ValueError where L[b] depends on other
+    It is the pass of a network with parameters of their own for each example. ValueError where
+    L[b] depends on other
     examples, as with batch normalisation: then there is no such thing as one example's gradient.
     """
     b = graph.batch
@@ -75,12 +83,17 @@ def per_example(graph, wanted):
         raise ValueError("per-example gradients: L has no batch index; add one by with_index")
     mixed = coupling(graph)
     if mixed:
-        raise ValueError(f"per-example gradients: {mixed}, so the loss of one example has no gradient of its own")
+        raise ValueError(
+            f"per-example gradients: {mixed}, so the loss of one example has no gradient of its own"
+        )
 
     def each(ref):
         front = sum(i in graph.replicas for i in ref.indices)
-        indices = ref.indices if b in ref.indices else (*ref.indices[:front], b, *ref.indices[front:])
+        indices = (
+            ref.indices if b in ref.indices else (*ref.indices[:front], b, *ref.indices[front:])
+        )
         return Ref(ref.name + ".each", indices)
+
     return _steps(graph, wanted, each, None)
 
 
@@ -99,7 +112,8 @@ def _steps(graph, wanted, grad, b):
 
 
 def _upstream(graph, wanted):
-    """The names whose gradients are needed for those of `wanted`: they, and all that is computed from them."""
+    """The names whose gradients are needed for those of `wanted`: they, and all that is computed
+    from them."""
     names = set(graph.shapes) - set(graph.labels) if wanted is None else set(wanted)
     for node in graph.nodes:
         if any(r.name in names for r in node.reads):
@@ -108,7 +122,9 @@ def _upstream(graph, wanted):
 
 
 def _rules(node, grad, b):
-    """(what is differentiated by, step) for each thing that a node reads. b: the index that carries B, None for none."""
+    """(what is differentiated by, step) for each thing that a node reads. b: the index that
+    carries B, None for none."""
+
     def powers(read, own=()):
         total = dict(own)
         total[b] = total.get(b, 0) + (b in read.indices) - (b in node.out.indices)
@@ -117,8 +133,16 @@ def _rules(node, grad, b):
     if isinstance(node, Contraction):
         for term in node.terms:
             for k, read in enumerate(term.factors):
-                others = term.factors[:k] + term.factors[k + 1:]
-                yield read, Accumulate(grad(read), Term(term.coefficient, (grad(node.out), *others), powers(read, term.powers)))
+                others = term.factors[:k] + term.factors[k + 1 :]
+                yield (
+                    read,
+                    Accumulate(
+                        grad(read),
+                        Term(
+                            term.coefficient, (grad(node.out), *others), powers(read, term.powers)
+                        ),
+                    ),
+                )
     else:
         for read in node.reads[:1] if isinstance(node, Loss) and node.labels else node.reads:
             yield read, Pull(node, grad(node.out), grad(read), powers(read))

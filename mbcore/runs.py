@@ -1,10 +1,11 @@
-"""A training run kept in one NPZ file, so that it goes on where it was stopped, to the same numbers.
+"""A training run kept in one NPZ file, so that it goes on where it was stopped, to the same
+numbers.
 
     identity    all that decides the numbers of a run, as texts
     File        the run's file: write the run so far, read it again, take it up
 
-The file holds the identity (JSON), one array for each column of the record, the parameters ("parameter.W0"), and the
-state of the update rule ("rule.steps", "rule.v.W0").
+The file holds the identity (JSON), one array for each column of the record, the parameters
+("parameter.W0"), and the state of the update rule ("rule.steps", "rule.v.W0").
 """
 
 from __future__ import annotations
@@ -28,13 +29,17 @@ COLUMNS = ("steps", "epochs", "seconds", "loss", "test_error")
 
 
 def identity(program, sets, rng, given):
-    """name -> text, for all that decides the numbers of a run; two runs with the same texts are the same run.
+    """name -> text, for all that decides the numbers of a run; two runs with the same texts are
+    the same run.
 
-    program, its parameters as they are now; sets: {"train": {"x": array, ...}, ...}; rng: the generator; given: the other
-    arguments of `training` by name. ValueError for what cannot be told from another one, such as a lambda.
+    program, its parameters as they are now; sets: {"train": {"x": array, ...}, ...}; rng: the
+    generator; given: the other arguments of `training` by name. ValueError for what cannot be told
+    from another one, such as a lambda.
     """
     batch = program.graph.batch
-    source = rng.bit_generator.seed_seq if program.graph.replicas else None     # replicas are fed by spawns alone
+    source = (
+        rng.bit_generator.seed_seq if program.graph.replicas else None
+    )  # replicas are fed by spawns alone
     facts = {
         "equations": program.graph.text,
         "sizes": {i: n for i, n in program.sizes.items() if i != batch},
@@ -62,11 +67,17 @@ def _described(name, value):
     if is_dataclass(value) and not isinstance(value, type):
         parts = {field.name: getattr(value, field.name) for field in fields(value)}
         state = {"state": value.state} if hasattr(value, "state") else {}
-        return f"{type(value).__module__}.{type(value).__qualname__}{_described(name, parts | state)}"
+        return (
+            f"{type(value).__module__}.{type(value).__qualname__}{_described(name, parts | state)}"
+        )
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         return _array_described(value)
-    raise ValueError(f"saved: {name} is {shown(value)}, which cannot be told from another one when the run goes on; "
-                     "use a number, a schedule of mbcore.schedule, a rule of mbcore.optim, or a dataclass of your own")
+    raise ValueError(
+        f"saved: {name} is {shown(value)}, which cannot be told from another one when the run "
+        f"goes on; "
+        "use a number, a schedule of mbcore.schedule, a rule of mbcore.optim, or a dataclass of "
+        "your own"
+    )
 
 
 def _array_described(array):
@@ -81,10 +92,12 @@ def _hashed(content):
 
 
 class File:
-    """The file of one run. What stands there already is read and checked when this is made, and nothing is changed by it.
+    """The file of one run. What stands there already is read and checked when this is made, and
+    nothing is changed by it.
 
     path: a text. identity: what `identity` returns. marks: the steps at which the run is looked at.
-    ValueError, which names the file and what is wrong with it, for another run's file or a damaged one.
+    ValueError, which names the file and what is wrong with it, for another run's file or a damaged
+    one.
     """
 
     def __init__(self, path, identity, program, rule, marks, epochs):
@@ -108,12 +121,17 @@ class File:
             np.savez(file, **arrays)
 
     def take_up(self):
-        """Set the parameters and the rule's state to what the file holds, all or none; returns its rows, [] without a file."""
+        """Set the parameters and the rule's state to what the file holds, all or none; returns its
+        rows, [] without a file."""
         if not self.found:
             return []
         calls = [self._assignment()] if self.rule is not None else []
         for name, p in self.program.params.items():
-            calls.append(partial(p.__setitem__, ..., self.program.xp.asarray(self.found[f"parameter.{name}"])))
+            calls.append(
+                partial(
+                    p.__setitem__, ..., self.program.xp.asarray(self.found[f"parameter.{name}"])
+                )
+            )
         at_once(calls)
         return list(zip(*(self.found[name] for name in COLUMNS)))
 
@@ -125,7 +143,7 @@ class File:
         return partial(setattr, self.rule, "state", state)
 
     def _under(self, prefix):
-        return {name[len(prefix):]: a for name, a in self.found.items() if name.startswith(prefix)}
+        return {name[len(prefix) :]: a for name, a in self.found.items() if name.startswith(prefix)}
 
     # ------------------------------------------------------------------ reading
 
@@ -137,14 +155,17 @@ class File:
             with np.load(self.path) as file:
                 return {name: file[name] for name in file.files}
         except OSError as error:
-            if error.errno is not None:                 # the disk's, not the file's
+            if error.errno is not None:  # the disk's, not the file's
                 raise
             self._refuse(f"is damaged: {error}")
-        except Exception as error:                      # a broken archive fails in a dozen ways, each of another type
+        except Exception as error:  # a broken archive fails in a dozen ways, each of another type
             self._refuse(f"is damaged: {type(error).__name__}: {error}")
 
     def _refuse(self, why):
-        raise ValueError(f"saved: {self.path} {why}. Nothing was changed; give another path, or remove the file to start anew")
+        raise ValueError(
+            f"saved: {self.path} {why}. Nothing was changed; give another path, or remove the "
+            f"file to start anew"
+        )
 
     def _check(self):
         """Refuse a file that is not this run's, or not whole."""
@@ -154,7 +175,8 @@ class File:
         wanted = {"identity", *COLUMNS, *parameters}
         if names != wanted:
             missing, extra = sorted(wanted - names), sorted(names - wanted)
-            self._refuse(f"is damaged: {'it lacks ' + ', '.join(missing) if missing else 'it has also ' + ', '.join(extra)}")
+            said = f"it lacks {', '.join(missing)}" if missing else f"it has also {', '.join(extra)}"
+            self._refuse(f"is damaged: {said}")
         self._check_rows()
         for name, p in parameters.items():
             self._check_parameter(name, p)
@@ -166,17 +188,30 @@ class File:
             assert isinstance(theirs, dict)
         except (KeyError, ValueError, AssertionError):
             self._refuse("holds another run, or none: it does not say which")
-        other = [name for name in self.identity | theirs if theirs.get(name) != self.identity.get(name)]
+        other = [
+            name for name in self.identity | theirs if theirs.get(name) != self.identity.get(name)
+        ]
         if other:
-            said = (f"{name} was {_cut(theirs.get(name))}, this run's is {_cut(self.identity.get(name))}" for name in other)
+            said = (
+                f"{name} was {_cut(theirs.get(name))}, this run's is "
+                f"{_cut(self.identity.get(name))}"
+                for name in other
+            )
             self._refuse(f"holds another run: {'; '.join(said)}")
 
     def _check_rows(self):
         """The record so far, of all looks up to the last one."""
         columns = [self.found[name] for name in COLUMNS]
-        count, replicas = self.found["steps"].size, tuple(self.program.sizes[r] for r in self.program.graph.replicas)
+        count, replicas = (
+            self.found["steps"].size,
+            tuple(self.program.sizes[r] for r in self.program.graph.replicas),
+        )
         shapes = [(count,), (count,), (count,), (count, *replicas), (count, *replicas)]
-        if not count or [a.shape for a in columns] != shapes or any(a.dtype.kind not in "iuf" for a in columns):
+        if (
+            not count
+            or [a.shape for a in columns] != shapes
+            or any(a.dtype.kind not in "iuf" for a in columns)
+        ):
             self._refuse("is damaged: the record's columns do not fit together")
         steps, epochs, seconds, loss, error = columns
         marks = np.array(self.marks[:count])
@@ -195,7 +230,10 @@ class File:
         """Its shape and type, and finite numbers unless the run's loss is not finite either."""
         found = self.found[name]
         if found.shape != p.shape or found.dtype != p.dtype:
-            self._refuse(f"is damaged: {name} is {found.dtype} of shape {found.shape}, not {p.dtype} of shape {p.shape}")
+            self._refuse(
+                f"is damaged: {name} is {found.dtype} of shape {found.shape}, not {p.dtype} of "
+                f"shape {p.shape}"
+            )
         lead = self.found["loss"][-1]
         finite = np.isfinite(found).reshape(*lead.shape, -1).all(axis=-1)
         if (~finite & np.isfinite(lead)).any():
@@ -206,7 +244,9 @@ class File:
         state, ended = self._under("rule."), not np.isfinite(self.found["loss"][-1]).any()
         if self.rule is None or not hasattr(self.rule, "state"):
             if state:
-                self._refuse(f"is damaged: it has also {', '.join('rule.' + name for name in state)}")
+                self._refuse(
+                    f"is damaged: it has also {', '.join('rule.' + name for name in state)}"
+                )
             return
         if not isinstance(self.rule, Kept):
             return
@@ -218,7 +258,9 @@ class File:
         updates = self.first_updates + int(self.found["steps"][-1])
         if not ended and int(state["steps"]) != updates:
             self._refuse(f"is damaged: rule.steps is {state['steps']}, not {updates}")
-        wanted = [f"{kind}.{name}" for kind in self.rule.kinds for name in learned(self.program.graph)]
+        wanted = [
+            f"{kind}.{name}" for kind in self.rule.kinds for name in learned(self.program.graph)
+        ]
         missing = [f"rule.{key}" for key in wanted if key not in state and updates]
         if missing:
             self._refuse(f"is damaged: it lacks {', '.join(missing)}")

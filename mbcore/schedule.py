@@ -23,7 +23,9 @@ def _all_of(name, values):
     try:
         return tuple(values)
     except TypeError:
-        raise WrongKind(f"{name}: expected several values, as (10, 20), got {shown(values)}") from None
+        raise WrongKind(
+            f"{name}: expected several values, as (10, 20), got {shown(values)}"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,14 @@ class Stages:
     at: tuple = ()
 
     def __post_init__(self):
-        object.__setattr__(self, "values", tuple(_value("values", v) for v in _all_of("values", self.values)))
+        object.__setattr__(
+            self, "values", tuple(_value("values", v) for v in _all_of("values", self.values))
+        )
         object.__setattr__(self, "at", tuple(whole("at", a) for a in _all_of("at", self.at)))
         if list(self.at) != sorted(set(self.at)) or len(self.values) != len(self.at) + 1:
-            raise ValueError(f"at: expected rising steps, one fewer than the {len(self.values)} values, got {self.at}")
+            raise ValueError(
+                f"at: expected rising steps, one fewer than the {len(self.values)} values, got {self.at}"
+            )
 
     def __call__(self, step):
         step = whole("step", step, 0)
@@ -51,8 +57,12 @@ def constant(value):
 
 def step_decay(value, at, factor=0.1):
     """value * factor^k, k the number of boundaries in `at` that the step has reached."""
-    value, factor, at = _value("value", value), real("factor", factor, above=0, most=1), _all_of("at", at)
-    return Stages(tuple(value * factor ** k for k in range(len(at) + 1)), at)
+    value, factor, at = (
+        _value("value", value),
+        real("factor", factor, above=0, most=1),
+        _all_of("at", at),
+    )
+    return Stages(tuple(value * factor**k for k in range(len(at) + 1)), at)
 
 
 @dataclass(frozen=True)
@@ -88,7 +98,9 @@ class WarmUp:
 
     def __post_init__(self):
         if not callable(self.after) or isinstance(self.after, type):
-            raise WrongKind(f"after: expected a schedule, as constant(0.1), got {shown(self.after)}")
+            raise WrongKind(
+                f"after: expected a schedule, as constant(0.1), got {shown(self.after)}"
+            )
         object.__setattr__(self, "steps", whole("steps", self.steps))
         object.__setattr__(self, "first", real("first", self.first, above=0, most=1))
 
@@ -109,7 +121,9 @@ def grown(decay, B, most=inf):
     B = whole("B", B)
     most = inf if isinstance(most, float) and most == inf else whole("most", most, B)
     sizes = [max(1, round(min(B * decay.values[0] / v, most))) for v in decay.values]
-    at = tuple(accumulate(-((a - b) * B // size) for a, b, size in zip((0, *decay.at), decay.at, sizes)))
+    at = tuple(
+        accumulate(-((a - b) * B // size) for a, b, size in zip((0, *decay.at), decay.at, sizes))
+    )
     return Stages([v * size / B for v, size in zip(decay.values, sizes)], at), Stages(sizes, at)
 
 
@@ -117,7 +131,9 @@ def scaled(lr, B, B0, rule="linear"):
     """The learning rate for batch size B where lr (a number or an array [r]) serves B0: lr B/B0 (linear: P. Goyal et al.
     2017), lr sqrt(B/B0) (sqrt: A. Krizhevsky 2014, arXiv:1404.5997) or lr itself (constant)."""
     kappa = real("B", B, above=0) / real("B0", B0, above=0)
-    factor = {"linear": kappa, "sqrt": sqrt(kappa), "constant": 1.0}[one_of("rule", rule, ("linear", "sqrt", "constant"))]
+    factor = {"linear": kappa, "sqrt": sqrt(kappa), "constant": 1.0}[
+        one_of("rule", rule, ("linear", "sqrt", "constant"))
+    ]
     return _rates(lr) * real("B", factor, above=0)
 
 
@@ -136,12 +152,19 @@ def adam_scaled(kappa, lr, beta1=0.9, beta2=0.999, epsilon=1e-8):
     epsilon / sqrt(kappa). lr: a number or an array [r]. ValueError where kappa (1 - beta) >= 1, or where kappa is so small
     that a beta would be 1 by rounding. S. Malladi et al. 2022, arXiv:2205.10287."""
     kappa, rates = real("kappa", kappa, above=0), _rates(lr)
-    betas = {name: real(name, beta, least=0, below=1) for name, beta in (("beta1", beta1), ("beta2", beta2))}
+    betas = {
+        name: real(name, beta, least=0, below=1)
+        for name, beta in (("beta1", beta1), ("beta2", beta2))
+    }
     epsilon = real("epsilon", epsilon, least=0)
     for name, beta in betas.items():
-        if kappa * (1 - beta) >= 1 - 1e-9:                  # 10 (1 - 0.9) falls short of 1 by rounding
-            raise ValueError(f"kappa: expected kappa (1 - {name}) < 1, so kappa < {1 / (1 - beta):.4g} at {name} = {beta}, got {kappa:g}")
+        if kappa * (1 - beta) >= 1 - 1e-9:  # 10 (1 - 0.9) falls short of 1 by rounding
+            raise ValueError(
+                f"kappa: expected kappa (1 - {name}) < 1, so kappa < {1 / (1 - beta):.4g} at {name} = {beta}, got {kappa:g}"
+            )
         betas[name] = 1 - kappa * (1 - beta)
         if betas[name] == 1:
-            raise ValueError(f"kappa: expected a number with which {name} stays below 1, got {kappa:g}")
+            raise ValueError(
+                f"kappa: expected a number with which {name} stays below 1, got {kappa:g}"
+            )
     return {"lr": rates * sqrt(kappa), **betas, "epsilon": epsilon / sqrt(kappa)}

@@ -1,4 +1,5 @@
-"""An update moves parameters and state together or not at all; what a rule is given and what its state takes is checked."""
+"""An update moves parameters and state together or not at all; what a rule is given and what its
+state takes is checked."""
 
 import math
 import sys
@@ -15,18 +16,26 @@ from mbcore import backend
 from mbcore.averages import SAG, SVRG, PolyakRuppert
 from mbcore.data import gaussians
 from mbcore.optim import LARS, SGD, Adam, Momentum
-from mbcore.train import accumulated, training
+from mbcore.train import training
 
 RULES = {
-    "sgd": partial(SGD, weight_decay=0.1), "momentum": partial(Momentum, weight_decay=0.1), "nesterov": partial(Momentum, nesterov=True),
-    "adamw": partial(Adam, weight_decay=0.1), "lars": partial(LARS, 0.1, weight_decay=0.1), "average": PolyakRuppert,
+    "sgd": partial(SGD, weight_decay=0.1),
+    "momentum": partial(Momentum, weight_decay=0.1),
+    "nesterov": partial(Momentum, nesterov=True),
+    "adamw": partial(Adam, weight_decay=0.1),
+    "lars": partial(LARS, 0.1, weight_decay=0.1),
+    "average": PolyakRuppert,
 }
 by_rule = pytest.mark.parametrize("make", RULES.values(), ids=RULES.keys())
 
 
 def params():
     draw = np.random.default_rng(0)
-    return {"W0": draw.normal(size=(3, 2)), "C0": draw.normal(size=3), "W1": draw.normal(size=(2, 3))}
+    return {
+        "W0": draw.normal(size=(3, 2)),
+        "C0": draw.normal(size=3),
+        "W1": draw.normal(size=(2, 3)),
+    }
 
 
 def grads(scale=1.0):
@@ -51,7 +60,8 @@ class Interrupt(BaseException):
 
 
 def interrupted(at, run, files=("optim.py", "averages.py", "backend.py", "train.py")):
-    """Run and raise an Interrupt at the instruction number `at` of these files; returns how many there were."""
+    """Run and raise an Interrupt at the instruction number `at` of these files; returns how many
+    there were."""
     count = 0
 
     def look(frame, event, arg):
@@ -62,6 +72,7 @@ def interrupted(at, run, files=("optim.py", "averages.py", "backend.py", "train.
             if count == at + 1:
                 raise Interrupt
         return look
+
     sys.settrace(look)
     try:
         run()
@@ -82,6 +93,7 @@ def test_an_update_is_whole_wherever_it_is_interrupted(make, before):
         if isinstance(rule, PolyakRuppert):
             p = {name: a + 1 for name, a in p.items()}
         return rule, p
+
     rule, p = start()
     old = whole(rule, p)
     count = interrupted(math.inf, lambda: act(rule, p))
@@ -93,13 +105,15 @@ def test_an_update_is_whole_wherever_it_is_interrupted(make, before):
         found = whole(rule, p)
         assert same(found, old) or same(found, new)
         seen.add(same(found, new))
-        act(rule, p)                                            # and it goes on from there
+        act(rule, p)  # and it goes on from there
     assert False in seen
 
 
 @pytest.mark.parametrize("kind", [SAG, SVRG])
 def test_tables_are_whole_wherever_they_are_interrupted(kind):
-    model = mb.equations("s[y] = W[y,i] * x[i] - C[y]\nL = squared_error(s[y], t[y])").with_index("b")
+    model = mb.equations("s[y] = W[y,i] * x[i] - C[y]\nL = squared_error(s[y], t[y])").with_index(
+        "b"
+    )
     draw = np.random.default_rng(0)
     x, t = draw.normal(size=(6, 3)), draw.normal(size=(6, 2))
     net = model.compile(b=3, i=3, y=2, dtype="float64").init(draw)
@@ -113,11 +127,13 @@ def test_tables_are_whole_wherever_they_are_interrupted(kind):
 
     def ask(source):
         return source.anchor() if kind is SVRG else source.gradients([1, 2])
+
     kept = {name: p.copy() for name, p in net.params.items()}
 
     def reset():
         for name, p in net.params.items():
             p[...] = kept[name]
+
     source = start()
     old = source.state
     count = interrupted(math.inf, lambda: ask(source))
@@ -132,12 +148,23 @@ def test_tables_are_whole_wherever_they_are_interrupted(kind):
 
 @pytest.mark.parametrize("make", [None, Momentum, Adam])
 def test_a_training_that_is_interrupted_has_made_whole_updates(make):
-    """Accumulated, with and without a rule: the parameters are those after some number of updates."""
+    """Accumulated, with and without a rule: the parameters are those after some number of
+    updates."""
     data, model = gaussians(12, 6, 4, 3), mb.equations(USUAL).with_index("b")
 
     def start(looks):
         net = model.compile(b=4, i=4, j=5, y=3).init(np.random.default_rng(1))
-        return net, training(net, data, 0.1, 1, np.random.default_rng(2), looks=looks, compute=3, rule=make and make())
+        return net, training(
+            net,
+            data,
+            0.1,
+            1,
+            np.random.default_rng(2),
+            looks=looks,
+            compute=3,
+            rule=make and make(),
+        )
+
     net, run = start(3)
     states = []
     for _ in run:
@@ -147,6 +174,7 @@ def test_a_training_that_is_interrupted_has_made_whole_updates(make):
     def rest(going):
         for _ in going:
             pass
+
     net, run = start(1)
     next(run)
     count, seen = interrupted(math.inf, lambda: rest(run)), set()
@@ -159,15 +187,37 @@ def test_a_training_that_is_interrupted_has_made_whole_updates(make):
 
 
 @by_rule
-@pytest.mark.parametrize("spoil, words", [
-    (lambda p, g: p["W1"].setflags(write=False), "params.'W1'.: expected an array that may be changed"),
-    (lambda p, g: g.update(W1=g["W1"].T), "grads.'W1'.: expected the parameter's shape"),
-    (lambda p, g: g.update(W1=g["W1"].astype(int)), "grads.'W1'.: expected an array of float32 or float64"),
-    (lambda p, g: g.update(W1=g["W1"] + 0j), "grads.'W1'.: expected an array of float32 or float64"),
-    (lambda p, g: p.update(W1=p["W1"].tolist()), "params.'W1'.: expected an array of float32 or float64"),
-    (lambda p, g: p.update(W1=np.ma.masked_array(p["W1"])), "params.'W1'.: expected an array of float32 or float64"),
-    (lambda p, g: p.update(W1=p["W1"].astype(np.float16)), "params.'W1'.: expected an array of float32 or float64"),
-], ids=range(7))
+@pytest.mark.parametrize(
+    "spoil, words",
+    [
+        (
+            lambda p, g: p["W1"].setflags(write=False),
+            "params.'W1'.: expected an array that may be changed",
+        ),
+        (lambda p, g: g.update(W1=g["W1"].T), "grads.'W1'.: expected the parameter's shape"),
+        (
+            lambda p, g: g.update(W1=g["W1"].astype(int)),
+            "grads.'W1'.: expected an array of float32 or float64",
+        ),
+        (
+            lambda p, g: g.update(W1=g["W1"] + 0j),
+            "grads.'W1'.: expected an array of float32 or float64",
+        ),
+        (
+            lambda p, g: p.update(W1=p["W1"].tolist()),
+            "params.'W1'.: expected an array of float32 or float64",
+        ),
+        (
+            lambda p, g: p.update(W1=np.ma.masked_array(p["W1"])),
+            "params.'W1'.: expected an array of float32 or float64",
+        ),
+        (
+            lambda p, g: p.update(W1=p["W1"].astype(np.float16)),
+            "params.'W1'.: expected an array of float32 or float64",
+        ),
+    ],
+    ids=range(7),
+)
 def test_what_fails_at_the_last_parameter_has_moved_none(make, spoil, words):
     for before in (0, 1):
         rule, p, g = make(), params(), grads()
@@ -194,20 +244,23 @@ def test_a_warning_that_is_an_error_cuts_no_update_in_two(make):
         warnings.simplefilter("error")
         if isinstance(rule, PolyakRuppert):
             rule.update(p)
-        elif not isinstance(rule, LARS):                        # whose norms are computed before, and may be refused
+        elif not isinstance(rule, LARS):  # whose norms are computed before, and may be refused
             rule.update(p, {name: np.full_like(a, 3e38) for name, a in p.items()}, 10.0)
 
 
 # ------------------------------------------------------------------ arguments and states
 
 
-@pytest.mark.parametrize("rule, same_as", [
-    (lambda: Momentum(np.float32(0.5)), lambda: Momentum(0.5)),
-    (lambda: Momentum(np.array(0.5), np.bool_(True)), lambda: Momentum(0.5, True)),
-    (lambda: Adam(np.float64(0.5), np.float16(0.25)), lambda: Adam(0.5, 0.25)),
-    (lambda: SGD(np.int64(1)), lambda: SGD(1)),
-    (lambda: LARS(replicas=np.int64(0)), lambda: LARS()),
-])
+@pytest.mark.parametrize(
+    "rule, same_as",
+    [
+        (lambda: Momentum(np.float32(0.5)), lambda: Momentum(0.5)),
+        (lambda: Momentum(np.array(0.5), np.bool_(True)), lambda: Momentum(0.5, True)),
+        (lambda: Adam(np.float64(0.5), np.float16(0.25)), lambda: Adam(0.5, 0.25)),
+        (lambda: SGD(np.int64(1)), lambda: SGD(1)),
+        (lambda: LARS(replicas=np.int64(0)), lambda: LARS()),
+    ],
+)
 def test_numbers_of_numpy_are_numbers(rule, same_as):
     one, two = params(), params()
     for _ in range(3):
@@ -216,26 +269,46 @@ def test_numbers_of_numpy_are_numbers(rule, same_as):
     assert same(one, two)
 
 
-@pytest.mark.parametrize("make, words", [
-    (lambda: Momentum("0.9"), "beta: expected a finite number of at least 0 and below 1, got '0.9'"),
-    (lambda: Momentum(True), "beta: expected"),
-    (lambda: Momentum(None), "beta: expected"),
-    (lambda: Momentum(dampening=1), "dampening: expected a finite number of at least 0 and below 1, got 1"),
-    (lambda: Momentum(nesterov="yes"), "nesterov: expected True or False, got 'yes'"),
-    (lambda: Adam(beta1=1), "beta1: expected"),
-    (lambda: SGD(weight_decay=-1e-9), "weight_decay: expected a finite number of at least 0, got -1e-09"),
-    (lambda: SGD(weight_decay=float("inf")), "weight_decay: expected"),
-    (lambda: LARS(replicas=-1), "replicas: expected a whole number of at least 0"),
-    (lambda: LARS(unscaled="C0"), "unscaled: expected names of parameters"),
-    (lambda: PolyakRuppert(1.5), "start: expected a whole number of at least 0, got 1.5"),
-    (lambda: PolyakRuppert().update({}), "params: expected a dictionary of arrays"),
-    (lambda: SGD().update([np.ones(2)], [np.ones(2)], 0.1), "params: expected a dictionary of arrays"),
-    (lambda: SGD().update(params(), None, 0.1), "grads: expected a dictionary of arrays"),
-    (lambda: SGD().update({"W": np.ones(2, np.float32)}, {"W": np.ones(2, np.float32)}, 1e39), "lr: expected a finite number.*float32 can hold"),
-    (lambda: SGD().update(params(), grads(), [0.1, "2", 1]), "lr: expected"),
-    (lambda: SGD().update(params(), grads(), 1j), "lr: expected"),
-    (lambda: SGD().update(params(), grads(), None), "lr: expected"),
-])
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (
+            lambda: Momentum("0.9"),
+            "beta: expected a finite number of at least 0 and below 1, got '0.9'",
+        ),
+        (lambda: Momentum(True), "beta: expected"),
+        (lambda: Momentum(None), "beta: expected"),
+        (
+            lambda: Momentum(dampening=1),
+            "dampening: expected a finite number of at least 0 and below 1, got 1",
+        ),
+        (lambda: Momentum(nesterov="yes"), "nesterov: expected True or False, got 'yes'"),
+        (lambda: Adam(beta1=1), "beta1: expected"),
+        (
+            lambda: SGD(weight_decay=-1e-9),
+            "weight_decay: expected a finite number of at least 0, got -1e-09",
+        ),
+        (lambda: SGD(weight_decay=float("inf")), "weight_decay: expected"),
+        (lambda: LARS(replicas=-1), "replicas: expected a whole number of at least 0"),
+        (lambda: LARS(unscaled="C0"), "unscaled: expected names of parameters"),
+        (lambda: PolyakRuppert(1.5), "start: expected a whole number of at least 0, got 1.5"),
+        (lambda: PolyakRuppert().update({}), "params: expected a dictionary of arrays"),
+        (
+            lambda: SGD().update([np.ones(2)], [np.ones(2)], 0.1),
+            "params: expected a dictionary of arrays",
+        ),
+        (lambda: SGD().update(params(), None, 0.1), "grads: expected a dictionary of arrays"),
+        (
+            lambda: SGD().update(
+                {"W": np.ones(2, np.float32)}, {"W": np.ones(2, np.float32)}, 1e39
+            ),
+            "lr: expected a finite number.*float32 can hold",
+        ),
+        (lambda: SGD().update(params(), grads(), [0.1, "2", 1]), "lr: expected"),
+        (lambda: SGD().update(params(), grads(), 1j), "lr: expected"),
+        (lambda: SGD().update(params(), grads(), None), "lr: expected"),
+    ],
+)
 def test_bad_arguments(make, words):
     with pytest.raises((ValueError, TypeError), match="^" + words):
         make()
@@ -247,28 +320,46 @@ def trained(make):
     return rule
 
 
-@pytest.mark.parametrize("change, words", [
-    (lambda s: {**s, "steps": -1}, "steps: expected a whole number of at least 0, got -1"),
-    (lambda s: {**s, "steps": float("nan")}, "steps: expected a whole number"),
-    (lambda s: {**s, "steps": 2.0}, "steps: expected a whole number"),
-    (lambda s: {**s, "steps": "2"}, "steps: expected a whole number"),
-    (lambda s: {**s, "steps": np.array([2])}, "steps: expected a whole number"),
-    (lambda s: {**s, "steps": 0}, "state: 0 updates and 6 arrays do not belong together"),
-    (lambda s: {"steps": 2}, "state: 2 updates and 0 arrays"),
-    (lambda s: {k: a for k, a in s.items() if k != "steps"}, "state: expected steps, m.<parameter>, v.<parameter>"),
-    (lambda s: {k: a for k, a in s.items() if k != "v.W0"}, r"state\['m.W0'\]: expected an array of this shape"),
-    (lambda s: {**s, "v.W0": s["v.W0"].T}, r"state\['m.W0'\]: expected an array of this shape"),
-    (lambda s: {**s, "v.W0": np.full((3, 2), np.nan)}, r"state\['v.W0'\]: expected numbers, got nan"),
-    (lambda s: {**s, "v.W0": -s["v.W0"]}, r"state\['v.W0'\]: expected a mean of squares"),
-    (lambda s: {**s, "v.W0": "mass"}, r"state\['v.W0'\]: expected an array of float32"),
-    (lambda s: {**s, "v.W0": None}, r"state\['v.W0'\]: expected an array of float32"),
-    (lambda s: {**s, "v.W0": s["v.W0"].astype(int)}, r"state\['v.W0'\]: expected an array of float32"),
-    (lambda s: {**s, "v.W0": np.ma.masked_less(s["v.W0"], 1)}, r"state\['v.W0'\]: expected numbers, got a masked"),
-    (lambda s: {**s, "w.W0": s["v.W0"]}, "state: expected steps, m.<parameter>"),
-    (lambda s: {**s, "v": s["v.W0"]}, "state: expected steps, m.<parameter>"),
-    (lambda s: None, "state: expected steps, m.<parameter>.*got None"),
-    (lambda s: list(s), "state: expected steps, m.<parameter>"),
-])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda s: {**s, "steps": -1}, "steps: expected a whole number of at least 0, got -1"),
+        (lambda s: {**s, "steps": float("nan")}, "steps: expected a whole number"),
+        (lambda s: {**s, "steps": 2.0}, "steps: expected a whole number"),
+        (lambda s: {**s, "steps": "2"}, "steps: expected a whole number"),
+        (lambda s: {**s, "steps": np.array([2])}, "steps: expected a whole number"),
+        (lambda s: {**s, "steps": 0}, "state: 0 updates and 6 arrays do not belong together"),
+        (lambda s: {"steps": 2}, "state: 2 updates and 0 arrays"),
+        (
+            lambda s: {k: a for k, a in s.items() if k != "steps"},
+            "state: expected steps, m.<parameter>, v.<parameter>",
+        ),
+        (
+            lambda s: {k: a for k, a in s.items() if k != "v.W0"},
+            r"state\['m.W0'\]: expected an array of this shape",
+        ),
+        (lambda s: {**s, "v.W0": s["v.W0"].T}, r"state\['m.W0'\]: expected an array of this shape"),
+        (
+            lambda s: {**s, "v.W0": np.full((3, 2), np.nan)},
+            r"state\['v.W0'\]: expected numbers, got nan",
+        ),
+        (lambda s: {**s, "v.W0": -s["v.W0"]}, r"state\['v.W0'\]: expected a mean of squares"),
+        (lambda s: {**s, "v.W0": "mass"}, r"state\['v.W0'\]: expected an array of float32"),
+        (lambda s: {**s, "v.W0": None}, r"state\['v.W0'\]: expected an array of float32"),
+        (
+            lambda s: {**s, "v.W0": s["v.W0"].astype(int)},
+            r"state\['v.W0'\]: expected an array of float32",
+        ),
+        (
+            lambda s: {**s, "v.W0": np.ma.masked_less(s["v.W0"], 1)},
+            r"state\['v.W0'\]: expected numbers, got a masked",
+        ),
+        (lambda s: {**s, "w.W0": s["v.W0"]}, "state: expected steps, m.<parameter>"),
+        (lambda s: {**s, "v": s["v.W0"]}, "state: expected steps, m.<parameter>"),
+        (lambda s: None, "state: expected steps, m.<parameter>.*got None"),
+        (lambda s: list(s), "state: expected steps, m.<parameter>"),
+    ],
+)
 def test_a_bad_state_is_refused_and_changes_nothing(change, words):
     rule, saved = trained(Adam), trained(Adam).state
     act(rule, params())
@@ -278,9 +369,22 @@ def test_a_bad_state_is_refused_and_changes_nothing(change, words):
     assert same(rule.state, before)
 
 
-@pytest.mark.parametrize("bad", [{"steps": -1}, {"steps": 1}, {"steps": 1, "seen.examples": np.ones(5, bool)}, {"steps": 1, "table.W": np.ones(2)}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"steps": -1},
+        {"steps": 1},
+        {"steps": 1, "seen.examples": np.ones(5, bool)},
+        {"steps": 1, "table.W": np.ones(2)},
+    ],
+)
 def test_a_table_that_is_none(bad):
-    net = mb.equations("s[y] = W[y,i] * x[i]\nL = squared_error(s[y], t[y])").with_index("b").compile(b=3, i=3, y=2).init(np.random.default_rng(0))
+    net = (
+        mb.equations("s[y] = W[y,i] * x[i]\nL = squared_error(s[y], t[y])")
+        .with_index("b")
+        .compile(b=3, i=3, y=2)
+        .init(np.random.default_rng(0))
+    )
     source = SAG(net, x=np.ones((6, 3)), t=np.ones((6, 2)))
     source.gradients([0, 1])
     before = source.state
@@ -309,7 +413,9 @@ def test_lars_trusts_a_thousandth_by_default():
     """The paper's eta: ||w|| = 5, ||g|| = 10, so the first step is lr 0.001 5/10 g."""
     p = {"W": np.array([3.0, 4.0])}
     LARS().update(p, {"W": np.array([6.0, 8.0])}, 2.0)
-    np.testing.assert_allclose(p["W"], np.array([3.0, 4.0]) - 0.001 * np.array([6.0, 8.0]), rtol=1e-14)
+    np.testing.assert_allclose(
+        p["W"], np.array([3.0, 4.0]) - 0.001 * np.array([6.0, 8.0]), rtol=1e-14
+    )
 
 
 @pytest.mark.parametrize("lr, moved", [(0.0, 0.0), (-0.5, 0.5)])
