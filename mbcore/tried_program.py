@@ -65,7 +65,7 @@ class TriedProgram(Tried):
         return self.net.xp.asarray(self.rng.permutation(host.reshape(-1)).reshape(host.shape))
 
     def _take(self, at, target_at=None):
-        """The examples on the device of the program: of a step only their places are copied there."""
+        """The examples, on the program's device; only their places are copied there."""
         at = self.net.xp.asarray(at)
         target_at = at if target_at is None else self.net.xp.asarray(target_at)
         return {"x": self._x[at], "target": self._target[target_at]}
