@@ -4,10 +4,10 @@
     arrays(model) -> (params, inputs), with b in front of inputs, r in front of all
     shrunk(model, fails) -> the smallest model found that still fails
 
-An expression is drawn for the letters that it shall bear. A product gets each of them, once where it is not free,
-and letters of its own, at least twice, to sum. Half of what is drawn then has something done to its text (a letter
-exchanged, brackets taken away): most of these still mean something, another thing than before.
-Numbers stay tame by construction: what log, sqrt, and a division meet is positive, exponents are bounded.
+An expression is drawn for the letters that it shall bear. A product gets each of them, once where
+it is not free, and letters of its own, at least twice, to sum. Some texts then get a letter
+exchanged or brackets taken away: most of these still mean something, another thing than before.
+Numbers stay tame: what log, sqrt and a division meet is positive, exponents are small.
 """
 
 import random
@@ -64,9 +64,9 @@ class Drawing:
         self.labels, self.distributions = {}, {}
         self.lines = []
         self.parameters_alone = False
-        self.left = self.random.choice((4, 8, 12, 16, 24))      # names to write before it gets short
+        self.left = self.random.choice((4, 8, 12, 16, 24))      # names to write, about
 
-    # ------------------------------------------------------------------------------------ choices
+    # -------------------------------------------------------- choices
 
     def maybe(self, share):
         return self.random.random() < share
@@ -79,10 +79,10 @@ class Drawing:
     def one(self, several):
         return self.random.choice(list(several))
 
-    # ------------------------------------------------------------------------------------ names
+    # -------------------------------------------------------- names
 
     def reference(self, letters, positive=False):
-        """A name with these letters: one that is known, perhaps under other letters, or a new one."""
+        """A name with these letters: a known one, perhaps under other letters, or a new one."""
         letters = sorted(letters)
         self.left -= 1
         kinds = ["parameter"] if self.parameters_alone else ["parameter", "input", "value"]
@@ -114,17 +114,20 @@ class Drawing:
         self.lines.append(f"{left} = {right}")
         return left
 
-    # ------------------------------------------------------------------------------------ expressions
+    # -------------------------------------------------------- expressions
 
     def expression(self, bear, free, avoid=frozenset(), depth=2):
-        """A sum of products that bears these letters. free: letters that are never summed by themselves;
-        avoid: letters that no scope in it may sum."""
+        """A sum of products that bears these letters.
+
+        free: letters that are never summed by themselves.
+        avoid: letters that no scope in it may sum.
+        """
         bear = set(bear)
         count = self.one((1, 1, 1, 2, 2, 3)) if self.left > 0 else 1
         if count == 1:
             return self.product(bear, free, avoid, depth)
         terms = [set(self.some(bear)) for _ in range(count)]
-        alone = {i: self.random.randrange(count) for i in sorted(bear - free)}     # who bears i alone
+        alone = {i: self.random.randrange(count) for i in sorted(bear - free)}  # its one term
         for i in sorted(bear):
             terms[alone.get(i, self.random.randrange(count))].add(i)
         text = ""
@@ -161,7 +164,10 @@ class Drawing:
             if self.maybe(0.12):
                 return f"{self.reference(bear)}**{self.one(POWERS)}"
             return self.reference(bear)
-        inner = lambda more=(): self.expression(bear | set(more), free | set(more), avoid, depth - 1)
+
+        def inner(more=()):
+            return self.expression(bear | set(more), free | set(more), avoid, depth - 1)
+
         kind = self.random.random()
         if kind < 0.45:
             return self.one(MAPS).format(inner())
@@ -194,7 +200,7 @@ class Drawing:
         inner = self.expression(bear, free, avoid, depth - 1)
         return self.one(POSITIVE).format(inner)
 
-    # ------------------------------------------------------------------------------------ statements
+    # -------------------------------------------------------- statements
 
     def model(self):
         for _ in range(self.random.randint(0, 3)):
@@ -233,9 +239,11 @@ class Drawing:
 
     def loss(self):
         """The statements of a loss; returns the scalar that it is."""
-        kind = self.one(("labels", "scores", "nll", "soft", "squares", "squares", "none", "sequence"))
+        kind = self.one(("labels", "scores", "nll", "soft", "squares", "squares", "none",
+                         "sequence"))
         if kind == "none":
-            return self.expression((), frozenset(), depth=2) + f" + 0.1 * {self.new_one('x', ())}**2"
+            right = self.expression((), frozenset(), depth=2)
+            return f"{right} + 0.1 * {self.new_one('x', ())}**2"
         if kind == "squares":
             letters = self.some(self.letters, 2)
             s = self.line("s", letters, self.scores(letters))
@@ -254,7 +262,8 @@ class Drawing:
         else:
             t, letters = self.new("target", rest, "target"), rest
             self.labels[t] = "y"
-        made = f"{'nll' if kind in ('nll', 'soft') else 'cross_entropy'}({s}, {written(t, letters)})"
+        function = "nll" if kind in ("nll", "soft") else "cross_entropy"
+        made = f"{function}({s}, {written(t, letters)})"
         if kind != "sequence":
             return made
         each = self.line("e", rest, made)
@@ -275,7 +284,7 @@ class Drawing:
         return "this" in torch_model.bearers(text, torch_model.roles(text)[1])
 
     def whole(self, loss):
-        """L from the loss: weighed, with a regulariser of the parameters, with something beside it."""
+        """L from the loss: weighed, with a regulariser of parameters, with something beside it."""
         form = self.one(("{}", "{}", "{}", "w * {}", "0.5 * {} + {J}", "{} + lam * {J}", "{} + {e}",
                          "{} * sigmoid({e})", "-(-{}) + {J}"))
         if "J" in form and self.kinds["parameter"]:
@@ -292,10 +301,10 @@ class Drawing:
         e = self.expression((), frozenset(), depth=1) if "{e}" in form else ""
         return form.format(loss, J=J, e=e)
 
-    # ------------------------------------------------------------------------------------ changes
+    # -------------------------------------------------------- changes
 
     def changed(self, text):
-        """The text with a letter exchanged, or with a pair of brackets or an `over` taken away or added."""
+        """The text with a letter exchanged, or with brackets or an `over` taken away or added."""
         lines = text.splitlines()
         kept = (*torch_model.LOSSES, "over=b")
         at = [k for k, line in enumerate(lines)
@@ -317,8 +326,8 @@ class Drawing:
 
     def opened(self, right):
         """Without one pair of brackets."""
-        pairs = [(first, last) for first, last in brackets(right)
-                 if not re.search(r"\*\*-?[\d.]+$", right[:last])]      # or a power would get a power
+        power = re.compile(r"\*\*-?[\d.]+$")        # must not get another power
+        pairs = [pair for pair in brackets(right) if not power.search(right[:pair[1]])]
         if not pairs:
             return right
         first, last = self.one(pairs)
@@ -337,11 +346,11 @@ class Drawing:
         inside = right[first + 3:last].rsplit(", over=", 1)[0]
         return right[:first] + inside + right[last:]
 
-    # ------------------------------------------------------------------------------------ sizes
+    # -------------------------------------------------------- sizes
 
     def finished(self, text):
         inputs = torch_model.roles(text)[1]
-        able = [n for n in inputs if n not in self.labels]      # each example has a label of its own
+        able = [n for n in inputs if n not in self.labels]      # each example has its own label
         shared = [n for n in able if n == "lam" or self.maybe(0.15)]
         alike = [n for n in able if self.maybe(0.2)]
         if set(shared) == set(inputs):
@@ -349,14 +358,15 @@ class Drawing:
         B = self.one((1, 2, 2, 3, 4, 5))
         return Model(
             text=text, sizes=self.drawn_sizes(text), B=B, ragged=self.random.randint(1, B),
-            R=self.one((1, 2, 2, 3)), replica_first=self.maybe(0.5), shared=tuple(shared), one_for_all=tuple(alike),
+            R=self.one((1, 2, 2, 3)), replica_first=self.maybe(0.5),
+            shared=tuple(shared), one_for_all=tuple(alike),
             labels={n: y for n, y in self.labels.items() if n in inputs},
             distributions=dict(self.distributions), seed=self.seed)
 
     def drawn_sizes(self, text):
-        """letter -> size: one size for all letters that stand at the same place of the same name."""
-        group = {i: i for i in sorted({i for _, letters in torch_model.references(text) for i in letters})}
-        first = {}
+        """letter -> size: one size for all letters that stand at one place of one name."""
+        letters = {i for _, letters in torch_model.references(text) for i in letters}
+        group, first = {i: i for i in sorted(letters)}, {}
         for name, letters in torch_model.references(text):
             for i, j in zip(letters, first.setdefault(name, letters)):
                 old, new = group[i], group[j]
@@ -381,11 +391,11 @@ def brackets(text):
                 yield first, k
 
 
-# ---------------------------------------------------------------------------------------- arrays
+# ------------------------------------------------------------ arrays
 
 
 def arrays(model, batch):
-    """(parameters, inputs) of R networks: r in front of all, then b in front of inputs that bear it."""
+    """(parameters, inputs) of R networks: r in front of all, then b where inputs bear it."""
     parameters, inputs = torch_model.roles(model.text)
 
     def numbers(rng, name, letters, front):
@@ -403,11 +413,15 @@ def arrays(model, batch):
     rng = np.random.default_rng(model.seed)             # the same parameters for every batch
     made = {n: numbers(rng, n, letters, [model.R]) for n, letters in parameters.items()}
     rng = np.random.default_rng([model.seed, batch])
-    front = {n: [1 if n in model.one_for_all else model.R] + [batch] * (n not in model.shared) for n in inputs}
-    return made, {n: numbers(rng, n, letters, front[n]) for n, letters in inputs.items()}
+    given = {}
+    for name, letters in inputs.items():
+        networks = 1 if name in model.one_for_all else model.R
+        front = [networks] if name in model.shared else [networks, batch]
+        given[name] = numbers(rng, name, letters, front)
+    return made, given
 
 
-# ---------------------------------------------------------------------------------------- shrinking
+# ------------------------------------------------------------ shrinking
 
 
 def shrunk(model, fails):
@@ -456,9 +470,10 @@ def shorter(right):
         inside = right[m.end():last]
         yield right[:m.start()] + f"({inside.split(', ')[0]})" + right[last + 1:]
         yield right[:m.start()] + "2" + right[last + 1:]
-    for m in re.finditer(r"(?<=[\w)\]]) [*/+-] -?[\w.]+(\[[\w,]+\])?(\*\*-?[\d.]+)?(?!\w*\()", right):
+    name = r"-?[\w.]+(\[[\w,]+\])?(\*\*-?[\d.]+)?"
+    for m in re.finditer(rf"(?<=[\w)\]]) [*/+-] {name}(?!\w*\()", right):
         yield right[:m.start()] + right[m.end():]
-    for m in re.finditer(r"(?<![\w*])-?[\w.]+(\[[\w,]+\])?(\*\*-?[\d.]+)? [*+] ", right):
+    for m in re.finditer(rf"(?<![\w*]){name} [*+] ", right):
         yield right[:m.start()] + right[m.end():]
     for m in re.finditer(r"\*\*-?[\d.]+|(?<![\w)\]] )-", right):
         yield right[:m.start()] + right[m.end():]

@@ -1,14 +1,15 @@
 """Whole models against PyTorch in float64: the program computes what the notation says.
 
-Models are drawn by `model_drawing` (functions nested in products, brackets with sums inside and outside, shared and
-tied names, every loss, replicas and batch in both orders, sizes of 1, smaller last batches), read and differentiated by
-`torch_model`, which has the rule of summation from the design and nothing of mbcore.
+Models are drawn by `model_drawing`: functions nested in products, brackets with sums inside and
+outside, shared and tied names, every loss, replicas and batch in both orders, sizes of 1, smaller
+last batches.
+`torch_model` reads and differentiates them: it has the rule of summation and nothing of mbcore.
 
-300 are drawn at every run. MBCORE_MODELS=20000 draws more, MBCORE_MODELS_FROM=1000000 starts at another seed:
+300 are drawn at every run. MBCORE_MODELS=20000 draws more, MBCORE_MODELS_FROM sets the first seed:
 
     MBCORE_MODELS=20000 OMP_NUM_THREADS=1 python -m pytest -q -s tests/test_models.py
 
-It prints how many were compared of each kind. A failure prints the smallest model found that still fails.
+It prints how many were compared of each kind. A failure prints the smallest model that still fails.
 """
 
 import os
@@ -24,7 +25,7 @@ import mbcore as mb
 COUNT = int(os.environ.get("MBCORE_MODELS", "300"))
 FIRST = int(os.environ.get("MBCORE_MODELS_FROM", "0"))
 PARTS = 10                      # tests, so that a failure in one does not hide the others
-WILD = 1e4                      # a model with larger numbers is not compared: its rounding errors are its own
+WILD = 1e4                      # a model with larger numbers is left out: it may round otherwise
 KINK = 1e-2                     # central differences may cross a relu's kink nearer than this
 
 
@@ -45,7 +46,7 @@ def largest(numbers):
     return max([1.0, *(float(np.abs(a).max()) for a in numbers)])
 
 
-# ---------------------------------------------------------------------------------------- one model
+# ------------------------------------------------------------ one model
 
 
 class Comparison:
@@ -114,16 +115,19 @@ class Comparison:
 
     def printed(self, equations):
         """What is printed means the same."""
-        params, inputs = self.given(self.model.B, 0)
-        before, after = (torch_model.values(text, torch_model.tensors({**params, **inputs}), self.model.shared)[0]
-                         for text in (self.model.text, str(equations)))
+        before, after = (self.values_of(text) for text in (self.model.text, str(equations)))
         for name, value in before.items():
-            close(f"{name} of the text as printed,\n{equations}\n", torch_model.array(after[name].tensor),
-                  torch_model.array(value.tensor))
+            close(f"{name} of the text as printed,\n{equations}\n", after[name], value)
         batch = str(equations.with_index("b", shared=self.model.shared))
         if squeezed(batch.replace("[b]", "").replace("[b,", "[")) != squeezed(str(equations)):
-            raise Disagreement(f"with_index has changed more than indices:\n{batch}\nof\n{equations}")
+            raise Disagreement(f"with_index changed more than indices:\n{batch}\nof\n{equations}")
         self.counted["printed texts"] += 1
+
+    def values_of(self, text):
+        params, inputs = self.given(self.model.B, 0)
+        given = torch_model.tensors({**params, **inputs})
+        found, _ = torch_model.values(text, given, self.model.shared)
+        return {name: torch_model.array(value.tensor) for name, value in found.items()}
 
     def unrolled(self, equations, right):
         """B copies of the text, as they are printed, have the mean loss of the batch."""
@@ -135,10 +139,11 @@ class Comparison:
                   for name, a in inputs.items() for b in range(self.model.B)}
         given = torch_model.tensors({**params, **copies})
         made, _ = torch_model.values(text, given, shared=copies)
-        close(f"L of the copies,\n{text}\n", torch_model.array(made["L"].tensor), right.values["L"].mean(), right.largest)
+        loss = torch_model.array(made["L"].tensor)
+        close(f"L of the copies,\n{text}\n", loss, right.values["L"].mean(), right.largest)
         self.counted["unrolled texts"] += 1
 
-    # ------------------------------------------------------------------------------------ one network
+    # -------------------------------------------------------- one network
 
     def single(self, equations, right):
         """The program without replicas; returns its results for every batch and network."""
@@ -177,7 +182,8 @@ class Comparison:
                 continue
             close(f"{name}.grad, {where}", grads[name], grad, scale)
             self.counted["gradients"] += 1
-        kept = {**copies(values, right.values), **{n + ".grad": a for n, a in copies(grads, right.grads).items()}}
+        kept = {name: values[name].copy() for name in right.values}
+        kept.update({name + ".grad": grads[name].copy() for name in right.grads if name in grads})
         return {**kept, **self.examples(where, program, right, scale)}
 
     def examples(self, where, program, right, scale):
@@ -212,12 +218,13 @@ class Comparison:
         set_parameters(program, params)
 
     def curvature(self, program, params, inputs, right):
-        """Central differences: right to about 1e-6 of the gradients along the way, away from kinks."""
+        """Central differences: right to about 1e-6 of the gradients on the way, off kinks."""
         if right.kink < KINK or not params:
             return
         rng = np.random.default_rng(self.model.seed)
         vectors = {name: rng.normal(size=p.shape) for name, p in params.items()}
-        want = torch_model.hessian_vector(self.model.text, params, inputs, vectors, self.model.shared)
+        want = torch_model.hessian_vector(
+            self.model.text, params, inputs, vectors, self.model.shared)
         got = program.hessian_vector_product(vectors, **inputs)
         scale = largest([*want.values(), *right.grads.values()])
         for name, product in want.items():
@@ -231,26 +238,28 @@ class Comparison:
         batch = equations.with_index("b", shared=self.model.shared)
         values, grads = batch.run_as_loops(params, **inputs)
         for name, value in right.values.items():
-            close(f"{name} of the printed loops", values[name], value, largest(right.values.values()))
+            close(f"{name} of the printed loops", values[name], value, right.largest)
+        scale = largest(right.grads.values())
         for name, grad in right.grads.items():
             if name in grads:
-                close(f"{name}.grad of the printed loops", grads[name], grad, largest(right.grads.values()))
+                close(f"{name}.grad of the printed loops", grads[name], grad, scale)
         self.counted["models as loops"] += 1
 
-    # ------------------------------------------------------------------------------------ replicas
+    # -------------------------------------------------------- replicas
 
     def replicas(self, equations, right, singles):
         """Every replica is equal to the single program, whichever index came first."""
         model = self.model
-        if model.replica_first:
-            both = equations.with_index("r", parameters=True, shared=model.one_for_all).with_index("b", shared=model.shared)
-        else:
-            both = equations.with_index("b", shared=model.shared).with_index("r", parameters=True, shared=model.one_for_all)
+        batch = {"name": "b", "shared": model.shared}
+        replica = {"name": "r", "parameters": True, "shared": model.one_for_all}
+        first, second = (replica, batch) if model.replica_first else (batch, replica)
+        both = equations.with_index(**first).with_index(**second)
         program = self.compiled(both, r=model.R)
         set_parameters(program, arrays(model, model.B)[0])
         letters = {**both.computed, **both.parameters, **both.inputs}
         for B in dict.fromkeys(B for B, _ in right):
-            inputs = {n: a[0] if n in model.one_for_all else a for n, a in arrays(model, B)[1].items()}
+            inputs = arrays(model, B)[1]
+            inputs.update({n: inputs[n][0] for n in model.one_for_all})
             program.forward(**inputs)
             program.backward()
             found = {**program.values, **{n + ".grad": a for n, a in program.grads.items()}}
@@ -260,7 +269,8 @@ class Comparison:
 
     def replicas_each(self, program, single):
         """Per-example gradients where the single program gave them."""
-        made = {n: program.per_example_grads(n.removesuffix(".each")) for n in single if n.endswith(".each")}
+        names = [n.removesuffix(".each") for n in single if n.endswith(".each")]
+        made = {n + ".each": program.per_example_grads(n) for n in names}
         return made | ({"squares": program.per_example_sq_norms()} if "squares" in single else {})
 
     def replica(self, where, k, found, letters, single):
@@ -279,16 +289,12 @@ def squeezed(text):
     return "".join(text.split())
 
 
-def copies(found, wanted):
-    return {name: found[name].copy() for name in wanted if name in found}
-
-
 def set_parameters(program, params):
     for name, array in params.items():
         program.params[name][...] = array
 
 
-# ---------------------------------------------------------------------------------------- all of them
+# ------------------------------------------------------------ all of them
 
 
 def failure(model):
@@ -297,7 +303,7 @@ def failure(model):
         Comparison(model, Counter()).run()
     except Disagreement as wrong:
         return str(wrong)
-    except Exception as error:              # any other error of a model that is right is a failure too
+    except Exception as error:              # a model that is right must raise no other error
         return f"{type(error).__name__}: {error}"
     return None
 
@@ -306,7 +312,8 @@ def report(model):
     """The model that fails, made small."""
     kind = str(failure(model)).split()[0]           # a NotationError stays one
     small = shrunk(model, lambda m: str(failure(m)).split()[0] == kind)
-    return f"seed {model.seed}\n{small}\n{failure(small)}\n\nAs drawn it was\n{model}\n{failure(model)}"
+    drawn = f"As drawn it was\n{model}\n{failure(model)}"
+    return f"seed {model.seed}\n{small}\n{failure(small)}\n\n{drawn}"
 
 
 @pytest.mark.parametrize("part", range(PARTS))
@@ -319,6 +326,8 @@ def test_a_drawn_model_is_what_pytorch_says(part):
             Comparison(model, counted).run()
         except Exception:
             failed.append(model)
-    print(f"\npart {part}: {len(failed)} failed", *(f"{kind}: {n}" for kind, n in sorted(counted.items())), sep="\n  ")
-    assert not failed, f"{len(failed)} models fail: seeds {[m.seed for m in failed]}\n\n{report(failed[0])}"
+    lines = [f"{kind}: {n}" for kind, n in sorted(counted.items())]
+    print(f"\npart {part}: {len(failed)} failed", *lines, sep="\n  ")
+    seeds = [model.seed for model in failed]
+    assert not failed, f"{len(failed)} models fail: seeds {seeds}\n\n{report(failed[0])}"
     assert counted["models compared"] > 0

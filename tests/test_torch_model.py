@@ -1,4 +1,4 @@
-"""The oracle itself, on lines whose values one works out by hand, and twice over on drawn models."""
+"""The oracle itself, on lines whose values one works out by hand; each is computed twice."""
 
 import math
 
@@ -8,10 +8,10 @@ import torch_model
 from numpy.testing import assert_allclose
 
 ONES, COUNT = np.ones(3), np.array([1.0, 2.0, 3.0])
-GIVEN = {"W": ONES, "V": ONES, "U": ONES, "x": COUNT, "u": COUNT}
+GIVEN = {"A": np.ones((3, 3)), "W": ONES, "V": ONES, "U": ONES, "x": COUNT, "u": COUNT}
 TANH = np.tanh(COUNT)
 SIGMOID = 1 / (1 + math.exp(-6))
-LETTERED = {"i": 3}
+LETTERED = {"i": 3, "j": 3}
 
 READ = {
     # the design's lines
@@ -46,6 +46,8 @@ READ = {
     "L = 3 - x[i]": None,
     "L = mean(x[i]*u[i], over=i) + sum(x[i], over=i)": 14 / 3 + 6,
     "L = W[i]*x[i] + V[i]": None,
+    # each letter by itself: the second term bears j alone, though without the first i is refused
+    "L = A[i,j] * (W[i]*(u[j]*u[j]) + (u[j] - x[i]*W[i]) / V[i])": 3 * 14 + 3 * 6 - 3 * 6,
     "L = ((W[i]*x[i])) * (2)**(-1)": 3,
 }
 
@@ -87,7 +89,9 @@ def test_gradients_of_a_line_worked_out_by_hand():
 def test_a_mean_over_the_batch_couples_its_examples():
     torch_model.torch()
     x = np.array([1.0, 2.0, 6.0])
-    got = torch_model.derivatives("m = mean(x, over=b)\nL = W * (x - m)**2", {"W": np.array(2.0)}, {"x": x})
+    text = "m = mean(x, over=b)\nL = W * (x - m)**2"
+    got = torch_model.derivatives(text, {"W": np.array(2.0)}, {"x": x})
     assert_allclose(got.values["L"], [8, 2, 18])
-    assert_allclose(got.grads["x"], [-8, -4, 12])       # B d mean(L)/dx = 2 W (x - m), as sum(x - m) = 0
+    # B d mean(L)/dx = 2 W (x - m), as sum(x - m) = 0
+    assert_allclose(got.grads["x"], [-8, -4, 12])
     assert got.bears == {"x", "L"}

@@ -1,4 +1,4 @@
-"""Whole models of the notation by PyTorch in float64: an oracle that shares nothing with mbcore. No test is here.
+"""Whole models of the notation by PyTorch in float64. It shares nothing with mbcore.
 
     roles(text)                 the inputs and parameters of a text with their letters
     read(text)                  Refused, where the rule of summation gives the text no reading
@@ -7,11 +7,12 @@
     hessian_vector(...)         H v of the mean loss, by torch.autograd
     by_loops(...)               the values a second time: one number at a time in plain Python
 
-The text is of ONE example; a batch is an axis that inputs have in front, and that every value gets which depends on them.
-Only the sums need thought. The rule, from "Where a letter is summed" in the design:
+The text is of ONE example. A batch is an axis in front of the inputs, and of every value that
+depends on one. Only the sums need thought. The rule:
 
-- Brackets and the arguments of functions are scopes. A scope is a sum of products, a product has factors.
-- A letter is free where the left side, an `over=` around, or another term of the same sum bears it alone.
+- Brackets and the arguments of functions are scopes. A scope is a sum of products of factors.
+- A letter is free where the left side, an `over=` around, or another term of the same sum bears it
+  alone.
 - Any other letter that stands in two or more factors of a product is summed there; it ends there.
 - A letter that a scope has summed and that stands in exactly one factor beside it is refused.
 """
@@ -50,7 +51,7 @@ def torch():
     return pytest.importorskip("torch", reason="PyTorch is not installed; it is the oracle here")
 
 
-# ---------------------------------------------------------------------------------------- reading
+# ------------------------------------------------------------ reading
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,10 @@ def roles(text):
 
 
 def bearers(text, names, letter=BATCH):
-    """The names that bear this letter, when these do: a value does if something in it does, unless under over=."""
+    """The names that bear this letter, when these do.
+
+    A value bears it if something in it does, unless under over=.
+    """
     found = set(names)
     for _ in parsed(text):
         found |= {line.name for line in parsed(text).values() if bears(line.right, found, letter)}
@@ -159,7 +163,7 @@ def bears(e, names, letter=BATCH):
     return any(bears(part, names, letter) for part in parts)
 
 
-# ---------------------------------------------------------------------------------------- the rule
+# ------------------------------------------------------------ the rule
 
 
 @dataclass(frozen=True)
@@ -167,8 +171,9 @@ class Reading:
     """What an expression shows to the product around it."""
 
     letters: tuple                          # that it bears
-    ended: frozenset = frozenset()          # that were summed inside it, without being told by over=
+    ended: frozenset = frozenset()          # that were summed inside it, not by over=
     summed: tuple = ()                      # that this very product sums
+    refused: frozenset = frozenset()        # that were summed in a scope and stand once beside it
 
 
 @lru_cache(100_000)
@@ -177,13 +182,8 @@ def free_in_terms(e, free):
     products = [product for _, product in terms(e)]
     if len(products) == 1:
         return free
-    alone = set()
-    for product in products:
-        try:
-            alone.update(read_product(product, free).letters)
-        except Refused:
-            pass                            # it may be right once the other terms' letters are free
-    return free | alone
+    readings = [read_product(product, free) for product in products]
+    return free.union(*({*reading.letters} - reading.refused for reading in readings))
 
 
 @lru_cache(100_000)
@@ -195,19 +195,21 @@ def read_scope(e, free):
 
 def joined(readings):
     letters = dict.fromkeys(i for reading in readings for i in reading.letters)
-    return Reading(tuple(letters), frozenset().union(*(reading.ended for reading in readings)))
+    ended = frozenset().union(*(reading.ended for reading in readings))
+    refused = frozenset().union(*(reading.refused for reading in readings))
+    return Reading(tuple(letters), ended, refused=refused)
 
 
 @lru_cache(100_000)
 def read_product(e, free):
     readings = [read_factor(factor, free) for factor, _ in factors(e)]
-    ended = joined(readings).ended
+    inner = joined(readings)
     count = Counter(i for reading in readings for i in reading.letters)
-    for i, times in count.items():
-        if times == 1 and i in ended and i not in free:
-            raise Refused(f"{i} is summed inside a scope and stands once outside it")
+    once = {i for i, times in count.items() if times == 1 and i not in free}
     summed = tuple(i for i, times in count.items() if times > 1 and i not in free)
-    return Reading(tuple(i for i in count if i not in summed), ended.union(summed), summed)
+    return Reading(letters=tuple(i for i in count if i not in summed),
+                   ended=inner.ended.union(summed), summed=summed,
+                   refused=inner.refused | (once & inner.ended))
 
 
 def read_factor(e, free):
@@ -232,7 +234,8 @@ def read_factor(e, free):
         raise Unsure(f"over={bound} and the argument bears {inner.letters}")
     if function == "softmax":
         return inner
-    return Reading(tuple(i for i in inner.letters if i not in bound), inner.ended)
+    letters = tuple(i for i in inner.letters if i not in bound)
+    return Reading(letters, inner.ended, refused=inner.refused)
 
 
 def class_letters(e, free):
@@ -252,14 +255,17 @@ def class_letters(e, free):
 def read(text):
     """Raises Refused where a line has no reading, or Unsure."""
     for line in parsed(text).values():
-        letters = set(read_scope(line.right, frozenset(line.letters)).letters)
+        reading = read_scope(line.right, frozenset(line.letters))
+        if reading.refused:
+            raise Refused(f"{set(reading.refused)} is summed in a scope and stands once beside it")
+        letters = set(reading.letters)
         if letters - set(line.letters):
             raise Refused(f"{letters - set(line.letters)} stands once and {line.name} lacks it")
         if set(line.letters) - letters:
-            raise Refused(f"{set(line.letters) - letters} of {line.name} stands nowhere on the right")
+            raise Refused(f"{set(line.letters) - letters} stands nowhere on the right")
 
 
-# ---------------------------------------------------------------------------------------- values
+# ------------------------------------------------------------ values
 
 
 @dataclass(frozen=True)
@@ -270,7 +276,7 @@ class Lettered:
     letters: tuple
 
     def spread(self, letters):
-        """The tensor with its axes in this order, and an axis of 1 for each letter that it lacks."""
+        """The tensor with its axes in this order; a letter that it lacks gets an axis of 1."""
         own = [self.letters.index(i) for i in letters if i in self.letters]
         shape = tuple(slice(None) if i in self.letters else None for i in letters)
         return self.tensor.permute(own)[shape]
@@ -401,12 +407,12 @@ def exponent(e):
 
 
 def values(text, arrays, shared=()):
-    """(name -> Lettered for each computed value; the batch, which knows how near a relu was to its kink)"""
+    """(name -> Lettered for each computed value; the batch, which knows what came on the way)"""
     batch = Batch(text, arrays, shared)
     return {name: batch.value(name) for name in parsed(text)}, batch
 
 
-# ---------------------------------------------------------------------------------------- gradients
+# ------------------------------------------------------------ gradients
 
 
 def tensors(arrays):
@@ -440,7 +446,10 @@ class Derivatives:
 
 
 def derivatives(text, params, inputs, shared=()):
-    """All that backpropagation gives, for one network and one batch. Inputs bear b in front if not in `shared`."""
+    """All that backpropagation gives, for one network and one batch.
+
+    Inputs that are not in `shared` have b in front.
+    """
     given = tensors({**params, **inputs})
     lettered, batch = values(text, given, shared)
     L = lettered["L"].tensor
@@ -475,13 +484,13 @@ def hessian_vector(text, params, inputs, vectors, shared=()):
     return {name: array(g) for name, g in gradients_of(along, own).items()}
 
 
-# ---------------------------------------------------------------------------------------- by loops
+# ------------------------------------------------------------ by loops
 
 
 def by_loops(text, arrays, sizes, shared=()):
-    """name -> array: the values again, one number at a time in plain Python. sizes: letter -> size, b too.
+    """name -> array: the values again, one number at a time in plain Python.
 
-    It shares the reading of the text with the above and nothing else: no axes, no broadcasting, no torch.
+    sizes: letter -> size, b too. Of the above it shares the reading of the text and nothing else.
     """
     lines = parsed(text)
     inputs = roles(text)[1]
@@ -501,7 +510,8 @@ def by_loops(text, arrays, sizes, shared=()):
         return memory[key]
 
     def places(letters, at):
-        return [at | dict(zip(letters, p)) for p in itertools.product(*(range(sizes[i]) for i in letters))]
+        every = itertools.product(*(range(sizes[i]) for i in letters))
+        return [at | dict(zip(letters, place)) for place in every]
 
     def scope(e, free, at):
         free = free_in_terms(e, free)
@@ -509,7 +519,8 @@ def by_loops(text, arrays, sizes, shared=()):
 
     def product(e, free, at):
         parts, summed = factors(e), read_product(e, free).summed
-        return sum(math.prod(factor(f, free, p) ** power for f, power in parts) for p in places(summed, at))
+        return sum(math.prod(factor(f, free, p) ** power for f, power in parts)
+                   for p in places(summed, at))
 
     def factor(e, free, at):
         if isinstance(e, ast.Constant):
@@ -554,6 +565,10 @@ def by_loops(text, arrays, sizes, shared=()):
     return made
 
 
-PLAIN = {"sigmoid": lambda s: 1 / (1 + math.exp(-s)), "relu": lambda s: max(s, 0.0), BRACKET: lambda s: s}
+PLAIN = {
+    "sigmoid": lambda s: 1 / (1 + math.exp(-s)),
+    "relu": lambda s: max(s, 0.0),
+    BRACKET: lambda s: s,
+}
 
 
