@@ -21,6 +21,7 @@ import numpy as np
 from .backend import at_once, device_of, to_cpu, xp_of
 from .checking import WrongKind, flag, host_array, rate, real, shown, whole
 
+FLOATS = ("f", "d")  # the characters of float32 and float64
 BELOW_1, NOT_NEGATIVE = (
     ("beta", "beta1", "beta2", "dampening"),
     ("weight_decay", "epsilon", "trust"),
@@ -166,10 +167,11 @@ class Later:
             self.calls.append(partial(function, *arguments, out=out))
             return out
 
+        setattr(self, name, note)  # asked for once
         return note
 
 
-@dataclass(frozen=True)
+@dataclass
 class Move:
     """One parameter in one update: its array, its gradient, lr with an axis for each index, the
     number of the update, from 1, and how many axes of lr count replicas."""
@@ -196,9 +198,10 @@ class Rule(Kept):
         lr = _rate(lr, lead, pairs)
         kept = [self._arrays_for(name, p) for name, p, _ in pairs]
         calls = []
+        later = Later(xp_of(pairs[0][1]), calls)
         for (name, p, g), arrays in zip(pairs, kept):
             move = Move(name, p, g, _spread(lr, p), self.steps + 1, lead)
-            self._move(Later(xp_of(p), calls), move, *arrays.values())
+            self._move(later, move, *arrays.values())
         at_once([*calls, self._moved(kept)])
 
     def _decayed(self, later, move, out):
@@ -230,6 +233,7 @@ def _pairs(params, grads):
             f"grads: expected gradients of {', '.join(params) or 'some parameter'}, got "
             f"{', '.join(grads) or 'none'}"
         )
+    xp_of(*(p for _, p, _ in pairs), names=[f"params[{name!r}]" for name, _, _ in pairs])
     for name, p, g in pairs:
         xp_of(p, g, names=(f"params[{name!r}]", f"grads[{name!r}]"))
         check_floats(f"params[{name!r}]", p)
@@ -251,7 +255,7 @@ def check_floats(name, array):
     if (
         type(array) is not np.ndarray
         and device_of(array) != "gpu"
-        or kind not in (np.float32, np.float64)
+        or getattr(kind, "char", "") not in FLOATS
     ):
         raise TypeError(f"{name}: expected an array of float32 or float64, got {kind}")
 
