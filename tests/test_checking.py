@@ -15,7 +15,7 @@ def test_whole_numbers_of_any_kind(value):
     assert found == 8 and type(found) is int
 
 
-@pytest.mark.parametrize("value", NOT_WHOLE, ids=repr)
+@pytest.mark.parametrize("value", NOT_WHOLE, ids=lambda v: type(v).__name__)
 def test_what_is_no_whole_number(value):
     with pytest.raises(TypeError, match="^B: expected a whole number of at least 1, got "):
         checking.whole("B", value)
@@ -41,7 +41,7 @@ def test_real_numbers_of_any_kind(value):
     assert found == 0.5 and type(found) is float
 
 
-@pytest.mark.parametrize("value", NOT_REAL, ids=repr)
+@pytest.mark.parametrize("value", NOT_REAL, ids=lambda v: type(v).__name__)
 def test_what_is_no_real_number(value):
     with pytest.raises(TypeError, match="^p: expected a finite number, got "):
         checking.real("p", value)
