@@ -106,3 +106,10 @@ def test_loops_of_one_example_need_no_b():
     s = sigma(params["W1"] @ h - params["C1"])
     assert_allclose(values["P"], np.exp(s) / np.exp(s).sum(), rtol=1e-12)
     assert_allclose(values["L"], -np.log(values["P"][inputs["target"]]), rtol=1e-12)
+
+
+def test_the_loops_of_a_power_of_0_have_a_gradient_of_0_at_0():
+    batch = mb.equations("h = relu(x)**0 * W\nL = h + x").with_index("b")
+    _, grads = batch.run_as_loops({"W": np.array(2.0)}, x=np.array([0.0, -1.0, 2.0]))
+    assert_allclose(grads["x"], [1, 1, 1])
+    assert_allclose(grads["W"], 1)
