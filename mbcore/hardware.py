@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter, process_time
 
@@ -378,19 +378,12 @@ def record(name, machine, date, **measured):
     """Write Throughputs as the recording `name`, put in place whole; returns the path. machine,
     date: as they are to be shown."""
     path = _recording_path(name)
-    for argument, text in (("machine", machine), ("date", date)):
-        if not isinstance(text, str) or not text.strip():
-            raise ValueError(
-                f"{argument}: expected a text, since it is shown wherever the numbers are; got "
-                f"{shown(text)}"
-            )
+    _check_told(machine, date)
     for key, found in measured.items():
         if not isinstance(found, Throughput):
             raise TypeError(f"{key}: expected a Throughput, got {shown(found)}")
-    rows = {
-        key: {"sizes": t.sizes, "bursts": t.bursts, "quartiles": t.quartiles, "own": t.own}
-        for key, t in measured.items()
-    }
+    # Only what `recording` takes back is written.
+    rows = {key: asdict(_throughput(asdict(found))) for key, found in measured.items()}
     RECORDINGS.mkdir(exist_ok=True)
     with in_place(path) as file:
         file.write(
@@ -412,11 +405,7 @@ def recording(name):
         return None
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        if not found.get("machine") or not found.get("date"):
-            raise ValueError(
-                f"expected the machine and the date, got {found.get('machine')!r} and "
-                f"{found.get('date')!r}"
-            )
+        _check_told(found.get("machine"), found.get("date"))
         return Recording(
             found["machine"],
             found["date"],
@@ -428,8 +417,15 @@ def recording(name):
         ) from None
 
 
+def _check_told(machine, date):
+    for argument, text in (("machine", machine), ("date", date)):
+        if not isinstance(text, str) or not text.strip():
+            raise ValueError(f"{argument}: expected a text, since it is shown wherever the "
+                             f"numbers are; got {shown(text)}")
+
+
 def _recording_path(name):
-    if not isinstance(name, str) or not name.strip(".") or Path(name).name != name:
+    if not isinstance(name, str) or not name.strip(".") or set(name) & set("/\\:\0"):
         raise ValueError(f"name: expected a file's name without a folder, got {shown(name)}")
     return RECORDINGS / f"{name}.json"
 

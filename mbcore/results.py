@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import zlib
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -14,14 +15,15 @@ from .writing import lock
 
 # of the file, and of what its numbers mean; another one is written when equal settings give other
 # results
-FORM = 2
+FORM = 3
 
 log = logging.getLogger("mbcore.sweep")
 
 
 class Results:
     """One line for the setting, then one for each outcome. JSON holds floats by their shortest
-    exact digits.
+    exact digits. Each outcome has a checksum, "check": a changed digit makes another number that
+    looks as right as the one before.
 
     path: the file, None for none. It is locked against other sweeps until `close`; a ValueError
         names it where another sweep has it, and where it is of another setting, of other data, of
@@ -145,9 +147,7 @@ class Results:
             raise ValueError(
                 f"results: {self.path} was changed by another process meanwhile; nothing was added"
             )
-        lines = [
-            json.dumps(asdict(outcome), allow_nan=False).encode() + b"\n" for outcome in outcomes
-        ]
+        lines = [_line(asdict(outcome)) for outcome in outcomes]
         left = memoryview((b"" if self._size else self._head) + b"".join(lines))
         try:
             self._file.truncate(self._size)
@@ -163,12 +163,25 @@ class Results:
         self._size = self._there = os.fstat(self._file.fileno()).st_size
 
 
+def _line(stored):
+    """The line of an outcome, given as a dictionary."""
+    checked = {**stored, "check": _checksum(stored)}
+    return json.dumps(checked, allow_nan=False).encode() + b"\n"
+
+
+def _checksum(stored):
+    return zlib.crc32(json.dumps(stored).encode())
+
+
 def _outcome(setting, line):
     """The Outcome of a line; ValueError, TypeError or KeyError where a sweep of this setting cannot
     have written it."""
     stored = json.loads(line)
-    if not isinstance(stored, dict) or set(stored) != {field.name for field in fields(Outcome)}:
+    check = stored.pop("check", None) if isinstance(stored, dict) else None
+    if check is None or set(stored) != {field.name for field in fields(Outcome)}:
         raise ValueError("not the fields of an outcome")
+    if check != _checksum(stored):
+        raise ValueError("its checksum is another one")
     task, status = Task(**stored["task"]), one_of("status", stored["status"], STATUSES)
     looks = tuple(whole("looks", step, 0) for step in stored["looks"])
     loss = tuple(real("loss", value) for value in stored["loss"])

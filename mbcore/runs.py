@@ -104,12 +104,18 @@ class File:
         self.path, self.identity, self.program, self.rule = path, identity, program, rule
         self.marks, self.epochs = marks, epochs
         self.first_updates = rule.steps if isinstance(rule, Kept) else 0
+        self._seen = _mark(path)
         self.found = self._read() if os.path.exists(path) else None
         if self.found is not None:
             self._check()
 
     def write(self, rows):
-        """Put the run so far into the file: whole, or the older one stays."""
+        """Put the run so far into the file: whole, or the older one stays.
+
+        ValueError where another run has written it meanwhile: what that one has found is left alone.
+        """
+        if _mark(self.path) not in (self._seen, None):
+            self._refuse("was written by another run meanwhile")
         state = self.rule.state if hasattr(self.rule, "state") else {}
         arrays = {
             "identity": json.dumps(self.identity),
@@ -119,6 +125,7 @@ class File:
         }
         with in_place(self.path) as file:
             np.savez(file, **arrays)
+        self._seen = _mark(self.path)
 
     def take_up(self):
         """Set the parameters and the rule's state to what the file holds, all or none; returns its
@@ -268,6 +275,15 @@ class File:
             p = self.program.params.get(key.partition(".")[2])
             if key != "steps" and (p is None or a.shape != p.shape or a.dtype != p.dtype):
                 self._refuse(f"is damaged: rule.{key} fits no parameter")
+
+
+def _mark(path):
+    """What tells the file from one that is put in its place; None where there is none."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _cut(text):

@@ -4,6 +4,7 @@ against SciPy."""
 import json
 import time
 import types
+from dataclasses import replace
 
 import fake_cupy
 import numpy as np
@@ -441,6 +442,25 @@ def test_a_recording_of_nothing_in_particular_is_refused(
     with pytest.raises(TypeError, match="gpu: expected a Throughput"):
         hardware.record("x", "one", "2026", gpu=[1.0])
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [dict(bursts=((float("nan"),),)), dict(sizes=(0,)), dict(bursts=()), dict(quartiles=((0.1,),)),
+     dict(own=2)],
+)
+def test_what_could_not_be_read_again_is_not_written(monkeypatch, tmp_path, bad):
+    monkeypatch.setattr(hardware, "RECORDINGS", tmp_path)
+    good = hardware.Throughput(
+        (np.int64(1),), (np.array([0.1, 0.2]),), ((0.1, np.float32(0.5)),), np.float64(1)
+    )
+    path = hardware.record("x", "one GPU", "2026", gpu=good)
+    before = path.read_bytes()
+    taken = hardware.Throughput((1,), ((0.1, 0.2),), ((0.1, 0.5),), 1.0)
+    assert hardware.recording("x").measured["gpu"] == taken
+    with pytest.raises(ValueError):
+        hardware.record("x", "one GPU", "2026", gpu=replace(good, **bad))
+    assert path.read_bytes() == before
 
 
 GOOD = {

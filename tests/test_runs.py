@@ -352,3 +352,19 @@ def test_an_interrupt_while_a_run_is_taken_up_sets_all_or_nothing(path):
         if done:
             break
     assert {(True, False), (False, False), (False, True)} == seen
+
+
+def test_of_two_runs_at_once_the_second_leaves_the_file(tmp_path):
+    """Both start where there is no file; the one that writes later finds it, says so, and changes nothing."""
+    path = tmp_path / "run.npz"
+    one, two = run(saved=path), run(saved=path, lr=0.2)
+    next(one)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="saved: .*run.npz was written by another run meanwhile. Nothing was changed"):
+        next(two)
+    assert path.read_bytes() == before
+    for _ in one:
+        pass
+    path.unlink()                                               # who removes it starts it anew
+    for _ in run(saved=path, lr=0.2):
+        pass

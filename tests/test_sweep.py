@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import zlib
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -553,10 +554,13 @@ def test_any_other_file_is_refused_and_left_alone(tmp_path, content):
 
 
 def changed(line, **new):
-    """The line with other values; a dictionary is merged into the one that is there."""
+    """The line with other values and their checksum; a dictionary is merged into the one that is there."""
     stored = json.loads(line)
+    checked = stored.pop("check", None)
     for key, value in new.items():
         stored[key] = {**stored[key], **value} if isinstance(value, dict) else value
+    if checked:
+        stored["check"] = zlib.crc32(json.dumps(stored).encode())
     return json.dumps(stored).encode()
 
 
@@ -616,6 +620,21 @@ def test_what_is_no_line_at_all_is_left_out(full, here, caplog, line):
     assert (
         next(sweeping(SETTING, TASKS, None, full))[1] == here and "line 2 is damaged" in caplog.text
     )
+
+
+def test_a_changed_digit_is_no_result(full, here, caplog):
+    """Of each digit of a line in turn: a rate, a seed, a loss, the checksum itself."""
+    lines = full.read_bytes().splitlines()
+    digits, lost = [k for k in range(len(lines[1])) if lines[1][k:k + 1].isdigit()], []
+    for k in digits[:40] + digits[40::40] + digits[-3:]:
+        other = bytearray(lines[1])
+        other[k] ^= 1                                           # 0 and 1, 2 and 3, ... change places
+        full.write_bytes(b"\n".join([lines[0], other, *lines[2:], b""]))
+        results = Results(full, SETTING)
+        results.close()
+        assert results.found.items() <= here.items()
+        lost.append(len(TASKS) - len(results.found))            # 0 where the last digit of a float changes nothing
+    assert set(lost) <= {0, 1} and lost.count(1) > 0.9 * len(lost)
 
 
 def test_every_record_that_a_sweep_writes_is_taken_back(tmp_path):
