@@ -7,6 +7,7 @@ import numpy as np
 from .backend import device_of
 from .checking import WrongKind, host_array, numbers, shown, whole
 
+LARGEST = {np.dtype(kind): np.finfo(kind).max for kind in (np.float32, np.float64)}
 MEAN_IN = ("parameters", "loss", "update")
 
 
@@ -120,13 +121,8 @@ def checked_input(name, array, xp, device, classes, sizes, dtype):
 
     Values are looked at on the CPU only: on a GPU that would wait for it at every step.
     """
-    if device_of(array) != device and not (device == "gpu" and np.ndim(array) == 0):    # a plain number may go to either
-        raise TypeError(f"{name}: the program is on the {device}, the array is on the {device_of(array)}; "
-                        "move it by mb.to_cpu or mb.to_gpu")
-    if type(array) is not np.ndarray and device_of(array) == "cpu":
-        array = host_array(name, array)
-    if device == "gpu":
-        array = xp.asarray(array)
+    if type(array) is not np.ndarray or device != "cpu":        # the usual case asks no further
+        array = _on_device(name, array, xp, device)
     kind = array.dtype.kind
     if classes and kind not in "iu":
         raise WrongKind(f"{name}: expected whole-number labels, got {array.dtype}; for a distribution write "
@@ -142,22 +138,40 @@ def checked_input(name, array, xp, device, classes, sizes, dtype):
     return array
 
 
+def _on_device(name, array, xp, device):
+    """An input that is no NumPy array for a program on the CPU: a list, a tensor, an array on a GPU."""
+    own = device_of(array)
+    if own != device and (own == "gpu" or np.ndim(array)):      # a plain number may go to either
+        raise TypeError(f"{name}: the program is on the {device}, the array is on the {own}; "
+                        "move it by mb.to_cpu or mb.to_gpu")
+    if own == "cpu" and type(array) is not np.ndarray:
+        array = host_array(name, array)
+    return xp.asarray(array) if device == "gpu" else array
+
+
 def _check_labels(name, array, y, sizes):
-    low, high = array.min(), array.max()
+    low, high = _extremes(array)
     if low < 0 or high >= sizes[y]:
         raise ValueError(f"{name}: labels must lie in 0 .. {sizes[y] - 1} ({y}={sizes[y]}), got {low if low < 0 else high}")
 
 
 def _check_finite(name, array, dtype):
-    """The extremes are finite only where every entry is; entries are looked at one by one only to name the bad one."""
-    largest = np.finfo(dtype).max
-    if -largest <= array.min() and array.max() <= largest:
+    """Entries are looked at one by one only to name the bad one."""
+    largest = LARGEST[dtype]
+    if array.dtype == dtype and array.flags.c_contiguous and np.vdot(array, array) <= largest:
+        return                              # one pass, and no warning where the squares overflow
+    low, high = _extremes(array)
+    if -largest <= low and high <= largest:
         return
     bad = np.argwhere(~(np.abs(array) <= largest))
-    if len(bad):
-        where = tuple(int(k) for k in bad[0])
-        held = f"; {dtype} ends at {largest:.1e}" if np.isfinite(array[where]) else ""
-        raise ValueError(f"{name}: expected finite numbers, got {array[where]} at {list(where)}{held}")
+    where = tuple(int(k) for k in bad[0])
+    held = f"; {dtype} ends at {largest:.1e}" if np.isfinite(array[where]) else ""
+    raise ValueError(f"{name}: expected finite numbers, got {array[where]} at {list(where)}{held}")
+
+
+def _extremes(array):
+    """The least and the greatest number; `array.min()` asks the same by way of Python, at each step."""
+    return np.minimum.reduce(array, axis=None), np.maximum.reduce(array, axis=None)
 
 
 def sizes_of(arrays, graph, sizes):
