@@ -5,7 +5,9 @@ No library is imported here: an object is known by what it has, and who has one 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -29,6 +31,9 @@ def examples(x: object, y: object = None, x_name: str = "x", y_name: str = "y") 
     _refuse_other_forms(x, x_name)
     if y is None:
         x, y = _both_in_one(x, x_name, y_name)
+    elif is_tensor_dataset(x):
+        raise WrongKind(f"{x_name}: a TensorDataset holds x and y, got {y_name} beside it; of "
+                        "(train, test) write mb.dataset(train, test=test)")
     x, y = _off_the_gpu(x), _off_the_gpu(y)
     if not _is_frame(x):
         if isinstance(y, str):
@@ -39,7 +44,7 @@ def examples(x: object, y: object = None, x_name: str = "x", y_name: str = "y") 
     twice = [name for k, name in enumerate(names) if name in names[:k]]
     if twice:
         raise ValueError(f"{x_name}: expected different names of columns, got {twice[0]!r} twice")
-    if isinstance(y, (str, int)) or isinstance(y, tuple) and y in names:
+    if np.ndim(y) == 0 or isinstance(y, tuple) and y in names:
         if y not in names:
             raise ValueError(f"{y_name}: expected a column's name, one of {names}, got {y!r}")
         names.remove(y)
@@ -49,6 +54,10 @@ def examples(x: object, y: object = None, x_name: str = "x", y_name: str = "y") 
     if hasattr(index, "equals") and hasattr(other, "equals") and not index.equals(other):
         raise ValueError(f"{y_name}: expected the index of {x_name}, got another: rows would be "
                          f"taken for others; use {y_name}.loc[{x_name}.index], or reset both")
+    if any(name == getattr(y, "name", None) and _same(x[name], y) for name in names):
+        raise ValueError(f"{y_name}: expected a target that is no column of {x_name}, got its "
+                         f"column {y.name!r}: write mb.dataset({x_name}, {y.name!r}), which "
+                         "leaves it out")
     if not names:
         raise ValueError(f"{x_name}: expected columns beside the target, got none")
     columns = [_column(x_name, name, np.asarray(x[name])) for name in names]
@@ -56,14 +65,37 @@ def examples(x: object, y: object = None, x_name: str = "x", y_name: str = "y") 
 
 
 def as_array(name: str, value: object) -> np.ndarray:
-    """The value as a NumPy array of whatever it holds; a tensor is detached and copied."""
+    """The value as an array. Refused: what is none, records, whole numbers that float64 skips."""
     try:
-        return host_array(name, value)
-    except WrongKind:
-        raise
-    except (RuntimeError, TypeError) as error:  # PyTorch's, for tensors in a list or of odd kinds
+        found = host_array(name, value)
+    except RuntimeError as error:               # PyTorch's, for tensors in a list
         raise WrongKind(f"{name}: expected an array, got what makes none: {error}; "
                         "torch.stack makes one tensor of a list") from None
+    if found.dtype.names:
+        raise WrongKind(f"{name}: expected numbers, got records with the fields "
+                        f"{', '.join(found.dtype.names)}; pandas.DataFrame({name}) makes columns")
+    if found.dtype == object and not found.ndim:
+        raise WrongKind(f"{name}: expected an array, got {shown(value)}")
+    if isinstance(value, (list, tuple)) and found.dtype == np.float64:
+        for place in np.argwhere(abs(found) >= 2**53):      # where a list may have held an integer
+            entry = value
+            for k in place:
+                entry = entry[int(k)]
+            if _beyond(entry):
+                raise ValueError(f"{name}: expected whole numbers up to 2**53, got {entry}: "
+                                 "float64 skips some beyond; leave ids out")
+    return found
+
+
+def _beyond(value):
+    """Whether this is a whole number beyond 2**53, where float64 skips some."""
+    return isinstance(value, Integral) and abs(int(value)) > 2**53
+
+
+def _same(one, other):
+    """Whether two columns have the same entries."""
+    one, other = np.asarray(one), np.asarray(other)
+    return one.shape == other.shape and bool((one == other).all())
 
 
 def _off_the_gpu(value):
@@ -137,6 +169,10 @@ def _target(name, y):
     """y[n] as an array; a list as one of Python objects, so that 1 and "1" stay different."""
     if _is_frame(y):
         raise WrongKind(f"{name}: expected labels, got a DataFrame; pass its column, frame[name]")
+    ordered = isinstance(y, Sequence) and not isinstance(y, (str, bytes))
+    if not ordered and not hasattr(type(y), "__array__"):
+        raise WrongKind(f"{name}: expected a label for each example, in an array or a list, "
+                        f"got {shown(y)}")
     if not isinstance(y, (list, tuple)):
         return as_array(name, y)
     objects = np.empty(len(y), dtype=object)
@@ -148,9 +184,10 @@ def _target(name, y):
 def _column(argument, name, values):
     """One column of a frame as float64."""
     what = f"{argument}: expected numbers, the column {name!r}"
-    if values.dtype.kind in "iu" and max(abs(int(values.max())), abs(int(values.min()))) > 2**53:
-        raise ValueError(f"{what} has whole numbers beyond 2**53, where float64 skips some; "
-                         "leave a column of ids out")
+    beyond = ValueError(f"{what} has whole numbers beyond 2**53, where float64 skips some; "
+                        "leave a column of ids out")
+    if values.dtype.kind in "iu" and values.size and max(map(_beyond, (values.max(), values.min()))):
+        raise beyond
     if values.dtype.kind in "biuf":
         return values.astype(np.float64)
     if values.dtype.kind not in "OUT":
@@ -163,6 +200,11 @@ def _column(argument, name, values):
                             "pandas.get_dummies(frame)")
         if value is None or type(value).__name__ in ("NAType", "NaTType"):
             raise ValueError(f"{what} has nothing in row {k}: fill it in, or leave the row out")
-        if not isinstance(value, (bool, int, float, np.integer, np.floating, np.bool_)):
-            raise WrongKind(f"{what} has {value!r} in row {k}, a {type(value).__name__}")
-    return _column(argument, name, np.array(values.tolist()))
+        if type(value).__name__ in ("Decimal", "Fraction"):
+            raise WrongKind(f"{what} has {value!r} in row {k}: make it floats, "
+                            f"{argument}[{name!r}].astype(float)")
+        if not isinstance(value, (Real, np.bool_)):
+            raise WrongKind(f"{what} has {shown(value)} in row {k}, a {type(value).__name__}")
+        if _beyond(value):
+            raise beyond
+    return values.astype(np.float64)

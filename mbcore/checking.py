@@ -7,6 +7,7 @@
     generator a numpy.random.Generator
     numbers   an array of finite real numbers
     rate      a learning rate: a number, or one for each replica
+    existing_file  the path of a file that can be read
     shown     a value in an error message, cut short
 
 Each returns the value as Python or NumPy holds it, or raises an error that names the argument, what was expected and
@@ -17,6 +18,7 @@ NumPy's scalars, arrays without axes and PyTorch's tensors count as what they ho
 from __future__ import annotations
 
 import math
+import os
 from numbers import Integral, Real
 from operator import index
 
@@ -124,13 +126,44 @@ def host_array(name: str, value: object) -> np.ndarray:
         if np.ma.getmaskarray(value).any():
             raise ValueError(f"{name}: expected numbers, got a masked array with entries missing; fill them or leave them out")
         return np.asarray(value.data)
+    if isinstance(value, (list, tuple)):
+        for part in value:                  # NumPy would make a list of them, and forget the masks
+            if isinstance(part, np.ma.MaskedArray):
+                host_array(name, part)
     if is_tensor(value):
-        value = value.detach().cpu()
-        return (value if str(value.dtype) != "torch.bfloat16" else value.float()).numpy()
+        return _array_of_tensor(name, value)
     try:
         return np.asarray(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise WrongKind(f"{name}: expected an array of numbers, got what NumPy makes none of: {error}") from None
+
+
+def _array_of_tensor(name, value):
+    """A tensor as a NumPy array: detached, its pending signs applied, bfloat16 as float32."""
+    try:
+        value = value.detach().cpu().resolve_conj().resolve_neg()
+        return (value if str(value.dtype) != "torch.bfloat16" else value.float()).numpy()
+    except (RuntimeError, TypeError) as error:
+        raise WrongKind(f"{name}: expected an array, got a tensor that NumPy makes none of: "
+                        f"{error}") from None
+
+
+def existing_file(name: str, path: object, wanted: str) -> str:
+    """The path as a text, of a file that is there, which is neither a folder nor a pipe.
+
+    Example: existing_file("path", "own.csv", "a CSV file"). WrongKind, FileNotFoundError,
+    IsADirectoryError or ValueError for anything else.
+    """
+    text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise WrongKind(f"{name}: expected the path of {wanted}, got {shown(path)}")
+    if os.path.isdir(text):
+        raise IsADirectoryError(f"{name}: expected {wanted}, {text} is a folder")
+    if not os.path.exists(text):
+        raise FileNotFoundError(f"{name}: there is no {shown_text(text)}")
+    if not os.path.isfile(text):            # to read a pipe may wait for ever
+        raise ValueError(f"{name}: expected {wanted}, {text} is a device or a pipe")
+    return text
 
 
 def rate(lr: object, replicas: tuple = (), dtype=np.float64, name: str = "lr") -> float | np.ndarray:
@@ -165,11 +198,18 @@ def is_tensor(value: object) -> bool:
 def shown(value: object) -> str:
     """The value for an error message, cut to 80 characters; an array by its dtype and shape."""
     if isinstance(value, np.ndarray) and value.ndim or is_tensor(value) and value.ndim:
-        return f"{'a tensor' if is_tensor(value) else 'an array'} of {value.dtype} of shape {tuple(value.shape)}"
+        masked = isinstance(value, np.ma.MaskedArray)
+        kind = "a tensor" if is_tensor(value) else "a masked array" if masked else "an array"
+        return f"{kind} of {value.dtype} of shape {tuple(value.shape)}"
     try:
         text = repr(value)
     except Exception:                       # a value whose repr fails still gets a message
         text = f"a {type(value).__name__}"
+    return shown_text(" ".join(text.split()) if "\n" in text else text)
+
+
+def shown_text(text: str) -> str:
+    """The text, cut to 80 characters."""
     return text if len(text) <= 80 else text[:77] + "..."
 
 

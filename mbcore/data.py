@@ -65,7 +65,7 @@ def gaussians(n_train=2000, n_test=1000, i=20, classes=4, distance=3.0, noise=0.
     wrong = order[: round(noise * n_train)]
     target[wrong] = (target[wrong] + shift[wrong]) % classes
     description = (f"{classes} Gaussians in {i} dimensions, means {distance:g} apart; "
-                   f"{noise:.0%} of the training labels are wrong.")
+                   f"{100 * len(wrong) / n_train:.3g}% of the training labels are wrong.")
     return _made("gaussians", (x, target), test, classes, description)
 
 
@@ -133,7 +133,7 @@ def characters(n, alphabet="abcdefgh ", transitions=None, concentration=0.3, see
     distribution; TypeError or ValueError names any other argument that does not fit.
     """
     n, seed = whole("n", n), whole("seed", seed, 0)
-    concentration = real("concentration", concentration, least=1e-3)
+    concentration = real("concentration", concentration, least=1e-3, most=1e6)
     if not isinstance(alphabet, str):
         raise WrongKind(f"alphabet: expected a text; got {shown(alphabet)}")
     A = len(alphabet)
@@ -150,10 +150,12 @@ def characters(n, alphabet="abcdefgh ", transitions=None, concentration=0.3, see
         raise ValueError(f"transitions: expected {wanted}; got {shown(transitions)}")
     balance = np.vstack([P.T - np.eye(A), np.ones(A)])              # pi P = pi, sum pi = 1
     if np.linalg.matrix_rank(balance, tol=1e-10) < A:
-        raise ValueError("transitions: expected one stationary distribution; "
+        said = "seed, concentration" if transitions is None else "transitions"
+        raise ValueError(f"{said}: expected one stationary distribution; "
                          "got a chain that falls apart into several")
     pi = np.linalg.lstsq(balance, np.append(np.zeros(A), 1.0), rcond=None)[0].clip(0)
-    entropy = float(-(pi[:, None] * P * np.log(np.where(P > 0, P, 1))).sum())
+    # + 0.0: no -0.0 of a text that is certain
+    entropy = float(-(pi[:, None] * P * np.log(np.where(P > 0, P, 1))).sum()) + 0.0
     text = _walk(np.cumsum(P, axis=1), np.cumsum(pi), for_text.random(n))
     for array in (text, P, pi):
         array.setflags(write=False)

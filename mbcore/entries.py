@@ -47,6 +47,7 @@ _FORMS = (              # what the whole entry looks like, and what it then is; 
     *((re.compile(form, re.I | re.ASCII), _DATE_WORDS) for form in _DATES),
     (re.compile(_COMPLEX, re.I | re.ASCII), _COMPLEX_WORDS),
     (re.compile(r"true|false|yes|no", re.I), TRUTH),
+    (re.compile(r"\([\d.,]+\)|[\d.,]+-"), "a number below 0 as bookkeepers write it: write -5"),
     (re.compile(r"[+-]?[\d.,]+ ?[%€$£]|[+-]?[€$£] ?[\d.,]+"), _UNIT),
     (COMMA, "a number with a decimal comma, where others have a point: write all alike"),
     (NUMBER, "a number with a point, where others have a decimal comma: write all alike"),

@@ -36,10 +36,16 @@ class DataSet:
     licence: str
 
     def __post_init__(self):
+        if not hasattr(type(self.classes), "__iter__") or len(set(self.classes)) < 1:
+            raise WrongKind("classes: expected what each label means, such as range(10), "
+                            f"got {shown(self.classes)}")
         object.__setattr__(self, "classes", tuple(self.classes))
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError(f"classes: expected different ones, got {shown(self.classes)}")
         arrays = [getattr(self, name) for name in ARRAYS]
         for name, array in zip(ARRAYS, arrays):
-            if not isinstance(array, np.ndarray) and device_of(array) != "gpu":
+            plain = isinstance(array, np.ndarray) and not isinstance(array, np.ma.MaskedArray)
+            if not plain and device_of(array) != "gpu":
                 raise WrongKind(f"{name}: expected an array of NumPy or CuPy, got {shown(array)}")
         xp_of(*arrays, names=ARRAYS)
         for part in ("train", "test"):

@@ -9,12 +9,13 @@ A target that is no class is refused here: a quantity, a date, an id, a missing 
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from .checking import WrongKind
+from .checking import WrongKind, shown
 from .entries import MISSING, WHOLE, is_number, kept_word, trouble
 
 FEW = 20            # so many classes or fewer are taken as classes, whatever their numbers
@@ -71,6 +72,7 @@ def of_words(words, places, argument, example, decimal=".") -> Labels:
             )
         raise ValueError(f"{argument}: expected classes, {where}, {trouble(word, decimal)}")
     if not all(is_number(word, decimal) for word in stripped):
+        _check_looks(stripped, argument)
         return _joined(stripped, places, argument, example)
     numbers = [_number(word.replace(",", ".")) for word in stripped]
     for k, number in enumerate(numbers):
@@ -83,6 +85,18 @@ def of_words(words, places, argument, example, decimal=".") -> Labels:
             raise ValueError(f"{argument}: expected each class written in one way, "
                              f"got {other!r} and {word!r}")
     return _joined(numbers, places, argument, example)
+
+
+def _check_looks(words, argument):
+    """Refuse two words that look the same: signs that cannot be seen, an accent made of two."""
+    seen = {}
+    for word in words:
+        visible = "".join(sign for sign in word if unicodedata.category(sign) not in ("Cc", "Cf"))
+        look = " ".join(unicodedata.normalize("NFC", visible).split())
+        other = seen.setdefault(look, word)
+        if other != word:
+            raise ValueError(f"{argument}: expected each class written in one way, got "
+                             f"{other!a} and {word!a}, which look the same")
 
 
 def _number(word):
@@ -106,7 +120,7 @@ def _of_objects(target, argument, example):
             raise ValueError(f"{argument}: expected a class for each, {example(k)} has none")
         if "something else" in kinds:
             raise WrongKind(f"{argument}: expected classes, whole numbers or words, "
-                            f"{example(k)} has {value!r}, a {type(value).__name__}")
+                            f"{example(k)} has {shown(value)}, a {type(value).__name__}")
         places[k] = seen.setdefault(value, len(seen))
     if len(kinds) > 1:
         said = ", ".join(f"{example(first)} has {kind}" for kind, first in kinds.items())
@@ -198,6 +212,7 @@ def check_axes(target: np.ndarray, argument: str) -> None:
     if target.ndim == 2:
         wide = target.shape[1] > 1
         hint = "; one-hot rows become labels by y.argmax(axis=1)" if wide else "; take y[:, 0]"
+        hint = "; take y[0]" if len(target) == 1 and wide else hint
     raise ValueError(f"{argument}: expected one label for each example, "
                      f"got shape {target.shape}{hint}")
 

@@ -81,19 +81,20 @@ def prepared(
     labels: of all examples, in the same order.
     standardise: x -> (x - mean) / deviation of each column, by the examples to train on, in float64
     and only then cast to float32. divisor: what x is divided by before.
-    Raises TypeError or ValueError; warns of classes with one or two examples, in the caller's name.
+    Raises TypeError or ValueError; warns, in the caller's name, of classes with one or two examples
+    and of a column that is the target itself.
     """
     standardise = flag("standardise", standardise)
     n = sum(map(len, x))
     if x[0].shape[1:] != x[-1].shape[1:]:
         raise ValueError(f"{origin.x}: expected examples of one shape, got {x[0].shape[1:]} to "
                          f"train on and {x[-1].shape[1:]} to test on")
+    seed = whole("seed", seed, 0)
     if len(x) == 2:
         kept = np.arange(n) >= len(x[0])
     else:
         share = real("test", test, least=0, most=1)
-        generator = np.random.default_rng(whole("seed", seed, 0))
-        kept = for_testing(labels.places, share, generator)
+        kept = for_testing(labels.places, share, np.random.default_rng(seed))
     target_train, target_test = labels.places[~kept], labels.places[kept]
     for part, target in (("train", target_train), ("test", target_test)):
         if len(np.unique(target)) < 2:
@@ -103,10 +104,11 @@ def prepared(
     shape = x[0].shape[1:]
     flat = [part.reshape(len(part), -1) for part in x]
     x_train, x_test = _cast(origin, flat, kept, standardise, divisor)
-    rare = _rare(labels, target_train, target_test)
-    if rare:
-        warnings.warn(f"{origin.target}: {rare}", stacklevel=3)
-    said = [_counts(origin, shape, n, int(kept.sum())), note, rare,
+    known = [_rare(labels, target_train, target_test), _told(origin, flat, labels)]
+    beware = " ".join(filter(None, known))
+    if beware:
+        warnings.warn(f"{origin.target}: {beware}", stacklevel=3)
+    said = [_counts(origin, shape, n, int(kept.sum())), note, beware,
             "Standardised." if standardise else ""]
     return DataSet(origin.name, x_train, target_train, x_test, target_test, labels.classes,
                    " ".join(filter(None, said)), origin.licence)
@@ -134,6 +136,18 @@ def _rare(labels, train, test):
         if none:
             said.append(f"{none} of {k} classes have no example {words}")
     return "; ".join(said) + "." if said else ""
+
+
+def _told(origin, x, labels):
+    """The columns of x[n,i] that are the target itself, which a network need only copy, or ""."""
+    if isinstance(labels.classes[0], str) or max(map(abs, labels.classes)) > 2**53:
+        return ""
+    target = np.array(labels.classes, dtype=np.float64)[labels.places]
+    parts = np.split(target, [len(x[0])])
+    few = slice(64)                         # a look at some examples rules most columns out
+    columns = np.flatnonzero((x[0][few] == parts[0][few, None]).all(axis=0))
+    same = [k for k in columns if all((a[:, k] == t).all() for a, t in zip(x, parts))]
+    return " ".join(f"{origin.column(k)} is the target itself." for k in same[:3])
 
 
 def _cast(origin, x, kept, standardise, divisor):

@@ -15,7 +15,6 @@ import json
 import os
 from dataclasses import fields, is_dataclass
 from functools import partial
-from zipfile import is_zipfile
 
 import numpy as np
 
@@ -23,8 +22,10 @@ from .backend import at_once, device_of, to_cpu
 from .checking import host_array, shown
 from .derivatives import learned
 from .optim import Kept
+from .stored import read_npz
 from .writing import in_place
 
+LEFT = "Nothing was changed; give another path, or remove the file to start anew"
 COLUMNS = ("steps", "epochs", "seconds", "loss", "test_error")
 
 
@@ -156,23 +157,13 @@ class File:
 
     def _read(self):
         """name -> array, as the file holds them."""
-        if not is_zipfile(self.path):
-            self._refuse("is no NPZ file, as a run is kept in")
         try:
-            with np.load(self.path) as file:
-                return {name: file[name] for name in file.files}
-        except OSError as error:
-            if error.errno is not None:  # the disk's, not the file's
-                raise
-            self._refuse(f"is damaged: {error}")
-        except Exception as error:  # a broken archive fails in a dozen ways, each of another type
-            self._refuse(f"is damaged: {type(error).__name__}: {error}")
+            return read_npz("saved", self.path, "the NPZ file of a run").arrays
+        except ValueError as error:
+            raise ValueError(f"{error}. {LEFT}") from error
 
     def _refuse(self, why):
-        raise ValueError(
-            f"saved: {self.path} {why}. Nothing was changed; give another path, or remove the "
-            f"file to start anew"
-        )
+        raise ValueError(f"saved: {self.path} {why}. {LEFT}")
 
     def _check(self):
         """Refuse a file that is not this run's, or not whole."""

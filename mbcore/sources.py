@@ -13,18 +13,18 @@ from __future__ import annotations
 import gzip
 import os
 import struct
-import zipfile
 import zlib
 from math import prod
 from pathlib import Path
 
 import numpy as np
 
-from .arrays import examples
-from .checking import WrongKind, shown
+from .arrays import examples, is_tensor_dataset
+from .checking import WrongKind, existing_file, shown
 from .examples import DataSet
 from .labels import check_axes, labelled, of_words
 from .preparing import Origin, check_features, prepared
+from .stored import read_npz
 from .tables import table
 
 MNIST_FILES = (
@@ -47,7 +47,7 @@ MNIST_LICENCE = (
 def dataset(
     x: object,
     y: object = None,
-    test: float | tuple = 0.2,
+    test: object = 0.2,
     standardise: bool = False,
     seed: int = 0,
 ) -> DataSet:
@@ -57,26 +57,37 @@ def dataset(
     dataset(frame, "species") with the name of y's column, dataset(TensorDataset(x, y)) and
     dataset((x, y)). Examples of more axes, images, are laid out as rows; the description says so.
     test: the share that is kept for testing, spread over the classes, drawn with `seed`; or the
-    pair (x_test, y_test). standardise: subtract each column's mean over the examples to train on
+    pair (x_test, y_test), or a TensorDataset. standardise: subtract each column's mean over the examples to train on
     and divide by its deviation (ddof 0; constant columns are only centred), in float64.
 
     x_train, x_test: float32, [n,i]. TypeError or ValueError names what does not fit: missing
     entries, words among the features, a quantity as target, numbers that float32 cannot hold or
-    tell apart. Warns of classes with one or two examples.
+    tell apart. Warns of classes with one or two examples, and of a column that is the target itself.
     """
     given = examples(x, y)
     parts = [given]
-    if isinstance(test, (tuple, list)):
-        if len(test) != 2:
-            raise ValueError(f"test: expected a share or (x_test, y_test), got {len(test)} things")
-        parts.append(examples(*test, "x_test", "y_test"))
-        if parts[1].columns != given.columns:
-            raise ValueError("test: expected the columns of x in the same order, "
-                             f"got {parts[1].columns} and {given.columns}")
-    origin = Origin("own", columns=given.columns, trained=len(given.x) if parts[1:] else None)
+    own = isinstance(test, (tuple, list)) or is_tensor_dataset(test)
+    if own:
+        parts.append(_tested(test, given.columns))
+    elif test is None or np.ndim(test):
+        raise WrongKind(f"test: expected a share or (x_test, y_test), got {shown(test)}")
+    origin = Origin("own", columns=given.columns, trained=len(given.x) if own else None)
     x = [part.x for part in parts]
     labels = _labels(origin, x, [part.target for part in parts])
     return prepared(origin, x, labels, test, seed, standardise)
+
+
+def _tested(test, columns):
+    """The examples of (x_test, y_test) or of a TensorDataset, in these columns of a frame."""
+    if is_tensor_dataset(test):
+        test = test, None
+    if len(test) != 2:
+        raise ValueError(f"test: expected a share or (x_test, y_test), got {len(test)} things")
+    found = examples(*test, "x_test", "y_test")
+    if found.columns != columns:
+        raise ValueError("test: expected the columns of x in the same order, "
+                         f"got {found.columns} and {columns}")
+    return found
 
 
 def from_csv(
@@ -140,14 +151,15 @@ def mnist(path: str | os.PathLike) -> DataSet:
     ValueError for files that are damaged, or hold anything but images of bytes and whole-number
     labels.
     """
-    path = Path(_checked_path(path, "NPZ file or folder"))
-    if not path.exists():
-        raise FileNotFoundError(f"path: there is no {path}; {MNIST_HELP}")
-    if path.is_dir():
-        arrays = _idx_folder(path)
-    else:
+    try:
+        existing_file("path", path, "an NPZ file or a folder")
         names = ("x_train", "y_train", "x_test", "y_test")
         arrays = list(_load(path, lambda stored: names).values())
+    except IsADirectoryError:
+        arrays = _idx_folder(Path(path))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}; {MNIST_HELP}") from None
+    path = Path(path)
     for images, labels in (arrays[:2], arrays[2:]):
         fits = images.ndim > 1 and labels.shape == images.shape[:1] and len(images)
         if not fits or images.dtype != np.uint8 or labels.dtype.kind not in "iu":
@@ -160,13 +172,6 @@ def mnist(path: str | os.PathLike) -> DataSet:
     x = [x, x_test]
     labels = _labels(origin, x, [target, target_test])
     return prepared(origin, x, labels, None, 0, False, divisor=255, note="A pixel / 255.")
-
-
-def _checked_path(path, of):
-    """The path, if it is a text or a pathlib.Path."""
-    if not isinstance(path, (str, os.PathLike)):
-        raise WrongKind(f"path: expected the path of an {of}, got {shown(path)}")
-    return path
 
 
 def _labels(origin, x, targets):
@@ -186,7 +191,7 @@ def _idx_folder(path):
     """The four arrays of a folder with MNIST's IDX files."""
     arrays = []
     for name, axes in zip(MNIST_FILES, (3, 1, 3, 1)):
-        there = [file for file in (path / name, path / f"{name}.gz") if file.exists()]
+        there = [file for file in (path / name, path / f"{name}.gz") if file.is_file()]
         if not there:
             raise FileNotFoundError(f"path: {path} lacks {name}; {MNIST_HELP}")
         arrays.append(_idx(there[0], axes))
@@ -211,26 +216,11 @@ def _idx(path, axes):
 
 
 def _load(path, wanted):
-    """name -> array of an NPZ file: the names that wanted(all its names) gives, in this order.
-
-    Python objects inside are refused, as loading them runs code.
-    """
-    _checked_path(path, "NPZ file")
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"path: there is no {path}")
-    if os.path.isdir(path):
-        raise IsADirectoryError(f"path: expected an NPZ file, {path} is a folder")
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            names = wanted(stored.files)
-            for name in names:
-                if name not in stored:
-                    found = ", ".join(stored.files) or "none"
-                    raise LookupError(f"path: {path} has no array {name!r}; "
-                                      f"expected {', '.join(names)}, got {found}")
-            return {name: stored[name] for name in names}
-    except LookupError as error:
-        raise ValueError(str(error.args[0])) from None
-    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, TypeError) as error:
-        # TypeError: an NPY file, one bare array, is no context
-        raise ValueError(f"path: {path} is no NPZ file of plain arrays: {error}") from None
+    """name -> array of an NPZ file: the names that wanted(all its names) gives, in this order."""
+    found = read_npz("path", path, "an NPZ file of plain arrays", wanted)
+    for name in wanted(found.names):
+        if name not in found.arrays:
+            raise ValueError(f"path: {path} has no array {name!r}; expected "
+                             f"{', '.join(wanted(found.names))}, "
+                             f"got {', '.join(found.names) or 'none'}")
+    return found.arrays

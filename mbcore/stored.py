@@ -1,4 +1,7 @@
-"""Parameters in a file: an NPZ file with an array for each, and the equations that they belong to.
+"""NPZ files, and parameters in one: an array for each, and the equations that they belong to.
+
+    read_npz    the arrays of any NPZ file
+    write, read parameters
 
 The equations stand in the comment that a ZIP file may have, so that the arrays are all that
 `numpy.load` finds.
@@ -7,15 +10,52 @@ The equations stand in the comment that a ZIP file may have, so that the arrays 
 from __future__ import annotations
 
 import hashlib
-from os import PathLike
+from collections.abc import Callable
+from dataclasses import dataclass
+from errno import EINVAL
 from zipfile import ZipFile, is_zipfile
 
 from numpy.lib import format as npy
 
-from .checking import WrongKind, shown
+from .checking import existing_file, shown
 from .writing import in_place
 
 LONGEST = 60_000        # bytes of equations that a comment holds; of longer ones it holds a digest
+
+
+@dataclass(frozen=True)
+class Npz:
+    """What an NPZ file holds. names: of all its arrays. arrays: those that were asked for, by name.
+
+    comment: the bytes that a ZIP file may have beside its entries.
+    """
+
+    names: list
+    arrays: dict
+    comment: bytes
+
+
+def read_npz(argument: str, path: object, wanted: str, choose: Callable = list) -> Npz:
+    """Read an NPZ file. choose(all names): those of the arrays that are read, all by default.
+
+    argument, wanted: as errors call the path and what was expected of it. Python objects are not
+    loaded, as that runs code. TypeError, OSError, or ValueError for what is no such file.
+    """
+    path = existing_file(argument, path, wanted)
+    with open(path, "rb") as file:
+        if not is_zipfile(file):
+            raise ValueError(f"{argument}: expected {wanted}, {path} is none")
+        try:
+            with ZipFile(file) as archive:
+                entries = {name.removesuffix(".npy"): name for name in archive.namelist()}
+                chosen = [name for name in choose(list(entries)) if name in entries]
+                arrays = {name: _array(archive, entries[name]) for name in chosen}
+                return Npz(list(entries), arrays, archive.comment)
+        except Exception as error:          # whatever the bytes made the two readers do
+            if isinstance(error, OSError) and error.errno not in (None, EINVAL):
+                raise                       # of the disk; to seek before the start is the file's
+            raise ValueError(f"{argument}: expected {wanted}, {path} is damaged, or holds more "
+                             f"than plain arrays: {error}") from error
 
 
 def write(path, arrays, equations):
@@ -37,22 +77,12 @@ def read(path, equations):
     is no such file, and ValueError for a damaged one, one of another kind, or one that holds the
     parameters of other equations.
     """
-    wanted = "path: expected an NPZ file with the parameters"
-    if not isinstance(path, (str, PathLike)):
-        raise WrongKind(f"path: expected the path of a file, got {shown(path)}")
-    with open(path, "rb") as file:
-        if not is_zipfile(file):
-            raise ValueError(f"{wanted}, {path} is none")
-        try:
-            with ZipFile(file) as archive:
-                comment = archive.comment
-                entries = {name: _array(archive, name) for name in archive.namelist()}
-        except Exception as error:          # whatever the bytes made the two readers do
-            raise ValueError(f"{wanted}, {path} is damaged: {error}") from error
+    found = read_npz("path", path, "an NPZ file with the parameters")
+    comment = found.comment
     if comment not in (b"", _comment(equations)):
         raise ValueError(f"path: {path} holds the parameters of other equations: "
                          f"{_difference(comment, equations)}. numpy.load reads its arrays")
-    return {name.removesuffix(".npy"): array for name, array in entries.items()}
+    return found.arrays
 
 
 def _array(archive, name):

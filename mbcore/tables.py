@@ -1,23 +1,21 @@
 """A CSV file, read strictly: names of columns, then numbers, and one column of classes.
 
-Python's own `csv` module cuts the file into entries; `entries` says which of them are numbers. A
-reader of data frames would guess somewhere: a short line is filled up, "NA" is a gap in one column
-and a word in another. Whoever wants such a reader gives its frame to `mb.dataset`.
+`textfile` cuts the file into entries; `entries` says which of them are numbers. A reader of data
+frames would guess somewhere: a short line is filled up, "NA" is a gap in one column and a word in
+another. Whoever wants such a reader gives its frame to `mb.dataset`.
 """
 
 from __future__ import annotations
 
-import csv
 import re
 from array import array
 from dataclasses import dataclass
 
 import numpy as np
 
-from .checking import WrongKind, one_of, shown
+from .checking import WrongKind, one_of, shown, shown_text
 from .entries import COMMA, THOUSANDS, TRUTH, WORD, is_number, trouble
-from .header import SEPARATORS, check_names, listed
-from .textfile import check_encoding, check_file, check_separator, opened, undecodable_line
+from .textfile import SEPARATORS, Rows, check_encoding, check_separator, check_text, found_separator
 
 
 @dataclass(frozen=True)
@@ -46,20 +44,54 @@ def table(path, target, separator=None, decimal=None, encoding="utf-8"):
     if decimal is not None:
         one_of("decimal", decimal, (".", ","))
     check_encoding(encoding)
-    check_file(path, encoding)
+    check_text(path, encoding)
     target = target.strip()
+    separator = separator or found_separator(path, target, encoding)
+    reading = _Reading(Rows(path, separator, encoding), target)
     try:
-        reading = _Reading(path, target, separator or _separator(path, target, encoding), encoding)
-        try:
-            return reading.table(decimal or ".", decided=decimal is not None)
-        except _DecimalComma as shown_by:
-            return reading.table(",", decided=False, comma=str(shown_by))
-    except UnicodeDecodeError as error:
-        line = undecodable_line(path, encoding)
+        return reading.table(decimal or ".", decided=decimal is not None)
+    except _DecimalComma as shown_by:
+        return reading.table(",", decided=False, comma=str(shown_by))
+
+
+def check_names(names, target, separator, path):
+    """Each column has a name, no two have the same, and the target is among them."""
+    if not names:
+        raise ValueError(f"path: expected names of columns and numbers, {path} is empty")
+    if target not in names:
+        word = SEPARATORS.get(separator, repr(separator))
         raise ValueError(
-            f"path: {path} is no CSV file in {encoding.upper()}: {line}{error.reason}; "
-            'save it as UTF-8, or pass its encoding, such as encoding="cp1252"'
-        ) from None
+            f"target: {path} has no column {target!r}; "
+            f"cut at each {word}, it has {listed(names)}{_hint(names)}"
+        )
+    if "" in names:
+        raise ValueError(
+            f"path: expected a name for each column, column {names.index('') + 1} of "
+            f"{path} has none (pandas leaves its index out by index=False)"
+        )
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"path: expected different names of columns, {path} has {listed(names)}"
+        )
+    if len(names) < 2:
+        raise ValueError(f"path: expected columns beside {target!r}, {path} has none")
+
+
+def _hint(names):
+    """What may be wrong with names of columns that lack the target."""
+    if names[0].startswith(("#", "sep=")):
+        return "; the first line must be the names of the columns"
+    if all(is_number(name) for name in names):
+        return "; its first line holds numbers: are the names missing?"
+    if len(names) == 1:
+        return "; another separator than comma, semicolon, tab or bar is passed as separator="
+    return ""
+
+
+def listed(names, most=12):
+    """The names with commas between them, cut after `most`."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(shown_text, names[:most])) + more
 
 
 class _DecimalComma(Exception):
@@ -68,35 +100,23 @@ class _DecimalComma(Exception):
 
 @dataclass(frozen=True)
 class _Reading:
-    """One file, and how it is cut into entries."""
+    """One file, and the name of the column with the classes."""
 
-    path: object
+    rows: Rows
     target: str
-    separator: str
-    encoding: str
 
-    def rows(self):
-        """(line, entries without the blanks around them) of each line that is not blank."""
-        with opened(self.path, self.encoding) as file:
-            how = {"delimiter": self.separator, "skipinitialspace": True, "strict": True}
-            reader = csv.reader(file, **how)
-            try:
-                for row in reader:
-                    entries = [entry.strip() for entry in row]
-                    if len(entries) > 1 or entries and entries[0]:
-                        yield reader.line_num, entries
-            except csv.Error as error:
-                place = f"line {reader.line_num}"
-                raise ValueError(f"path: {self.path} is no CSV file: {place}: {error}") from None
+    @property
+    def path(self):
+        return self.rows.path
 
     def table(self, decimal, decided, comma=""):
         """All rows as a Table. decided: whether the caller has said what the decimal mark is.
 
         comma: which entry has shown that it is a comma, in words.
         """
-        rows = self.rows()
+        rows = iter(self.rows)
         _, names = next(rows, (1, []))
-        check_names(names, self.target, self.separator, self.path)
+        check_names(names, self.target, self.rows.separator, self.path)
         at = names.index(self.target)
         columns = names[:at] + names[at + 1:]
         cells = array("d")
@@ -104,7 +124,7 @@ class _Reading:
         lines = array("q")
         words = {}
         # Between commas a point is a decimal one; elsewhere 1.234 may be 1234 in another country.
-        sure = decided or decimal == "." and self.separator == ","
+        sure = decided or decimal == "." and self.rows.separator == ","
         doubtful = []
         for line, row in rows:
             self.check_length(line, row, len(names))
@@ -117,7 +137,7 @@ class _Reading:
                     raise _DecimalComma(f"line {line} has {commas[0]!r}") from None
                 raise self.refusal(columns, at, line, row, decimal, comma) from None
             if not sure:
-                marked = [entry for entry in row if decimal in entry]
+                marked = [entry for entry in (*row, word) if _has_mark(entry, decimal)]
                 sure = any(not THOUSANDS.fullmatch(entry) for entry in marked)
                 doubtful = doubtful or marked[:1]
             places.append(words.setdefault(word, len(words)))
@@ -130,6 +150,10 @@ class _Reading:
                 f"decimal mark, or does it part thousands? Pass decimal={decimal!r}, or leave "
                 "thousands separators out of the file"
             )
+        commas = [word for word in words if COMMA.fullmatch(word)]
+        if commas and not decided and decimal == "." and all(is_number(w, ",") for w in words):
+            line = lines[places.index(words[commas[0]])]
+            raise _DecimalComma(f"line {line} has {commas[0]!r}")
         x = np.frombuffer(cells).reshape(len(lines), len(columns))
         if x.max() >= 2**53 or x.min() <= -(2**53):
             self.check_reach(columns, at, x, decimal)
@@ -138,7 +162,7 @@ class _Reading:
     def check_length(self, line, row, expected):
         """As many entries as names."""
         if len(row) != expected:
-            more = self.separator == "," and len(row) > expected
+            more = self.rows.separator == "," and len(row) > expected
             hint = "; does a comma stand inside a number or a word? Put it in quotes"
             raise ValueError(
                 f"path: expected {expected} entries in each line, "
@@ -158,12 +182,12 @@ class _Reading:
 
     def not_a_number(self, column, line, entry, why):
         """The error for one entry."""
-        where = f"line {line} of {self.path} has {entry!r} in the column {column!r}"
+        where = f"line {line} of {self.path} has {shown(entry)} in the column {column!r}"
         return ValueError(f"path: expected numbers, {where}, {why}")
 
     def word_refused(self, column, place, line, entry, why, decimal):
         """The error for a word: whether it stands alone, or in a column of words."""
-        rows = self.rows()
+        rows = iter(self.rows)
         next(rows)
         found = [row[place] for _, row in rows if place < len(row)]
         words = [other for other in found if trouble(other, decimal) in (WORD, TRUTH)]
@@ -177,7 +201,7 @@ class _Reading:
 
     def check_reach(self, columns, at, x, decimal):
         """Refuse the numbers that float64 does not hold as they are written."""
-        rows = self.rows()
+        rows = iter(self.rows)
         next(rows)
         for (line, row), numbers in zip(rows, x):
             if abs(numbers).max() >= 2**53:
@@ -186,6 +210,11 @@ class _Reading:
                     why = trouble(entry, decimal)
                     if why:
                         raise self.not_a_number(column, line, entry, why)
+
+
+def _has_mark(entry, decimal):
+    """Whether this is a number with a decimal mark: a word with a point in it shows nothing."""
+    return decimal in entry and is_number(entry, decimal)
 
 
 # Of such letters float() makes numbers of our grammar and nothing else.
@@ -199,19 +228,3 @@ def _numbers(row, decimal):
     if decimal == ",":
         row = [entry.replace(",", ".") for entry in row]
     return [float(entry) for entry in row]
-
-
-def _separator(path, target, encoding):
-    """The separator at which the first line names the target; else the one that cuts it most."""
-    names = {}
-    for separator in SEPARATORS:
-        try:
-            first = _Reading(path, target, separator, encoding).rows()
-            _, names[separator] = next(first, (1, []))
-        except UnicodeDecodeError:
-            raise
-        except ValueError:              # a quoted name that ends elsewhere: not this separator
-            names[separator] = []
-        if target in names[separator] and len(names[separator]) > 1:
-            return separator
-    return max(names, key=lambda separator: len(names[separator]))

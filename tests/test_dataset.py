@@ -1,6 +1,7 @@
 """DataSet: its arrays, and where they live; mb.dataset: data in memory, of any library."""
 
 import dataclasses
+import decimal
 import warnings
 
 import fake_cupy
@@ -36,6 +37,10 @@ HOLED[2, 1] = np.nan
 
 @pytest.mark.parametrize("changed, error, words", [
     ({"x_train": [[1.0, 2.0]]}, TypeError, "x_train: expected an array of NumPy or CuPy"),
+    ({"x_train": np.ma.masked_array(np.ones((6, 3)), np.eye(6, 3))}, TypeError, "a masked array"),
+    ({"classes": None}, TypeError, "classes: expected what each label means, .* got None"),
+    ({"classes": 2}, TypeError, "classes: expected what each label means, .* got 2"),
+    ({"classes": (3, 3)}, ValueError, "classes: expected different ones, got"),
     ({"x_train": np.ones((6, 3), int)}, TypeError, "x_train: expected floating.* got int64"),
     ({"x_test": np.ones((4, 3), complex)}, TypeError, "x_test: expected floating.* complex128"),
     ({"x_train": np.ones(6)}, ValueError, r"x_train: expected one or more .* shape \(6,\)"),
@@ -191,7 +196,12 @@ def test_tensors():
     same(mb.dataset(x, y))
     same(mb.dataset(x, [int(label) for label in y]))
     same(mb.dataset(x, list(y)))
-    same(mb.dataset(torch.utils.data.TensorDataset(x.detach(), y)))
+    pairs = torch.utils.data.TensorDataset(x.detach(), y)
+    same(mb.dataset(pairs))
+    assert (mb.dataset(pairs, test=pairs).x_test == mb.dataset(X, Y, test=(X, Y)).x_test).all()
+    same(mb.dataset((x.detach() * -1j).conj().imag, y))      # a sign that is still to be applied
+    with pytest.raises(TypeError, match=r"of .train, test. write mb.dataset\(train, test=test\)"):
+        mb.dataset(pairs, pairs)
     halves = mb.dataset(torch.ones(20, 3).bfloat16() / 2, y)
     assert (halves.x_train == 0.5).all()
 
@@ -223,7 +233,7 @@ def test_torch_data_that_are_no_tensors():
         mb.dataset(torch.utils.data.DataLoader(pairs), y)
     with pytest.raises(TypeError, match="x: .* torch.stack makes one tensor of a list"):
         mb.dataset(list(x.clone().requires_grad_()), y)
-    with pytest.raises(TypeError, match="x: expected an array, got what makes none"):
+    with pytest.raises(TypeError, match="x: expected an array, got a tensor that .*to_dense"):
         mb.dataset(x.to_sparse(), y)
 
 
@@ -239,6 +249,9 @@ def test_frames():
     same(mb.dataset(x, Y))
     same(mb.dataset(pandas.DataFrame(X).assign(y=Y), "y"))
     same(mb.dataset(pandas.DataFrame(np.c_[X, Y]), 3))
+    same(mb.dataset(pandas.DataFrame(np.c_[X, Y]), np.int64(3)))
+    same(mb.dataset(pandas.DataFrame(np.c_[X, Y], columns=[0.5, 1.5, 2.5, 3.5]), 3.5))
+    same(mb.dataset(x.astype(object), Y))
     names = ["data", "collect", "nnz"]          # pandas makes attributes of columns
     same(mb.dataset(pandas.DataFrame(X, columns=names).assign(targets=Y), "targets"))
 
@@ -279,6 +292,39 @@ def test_frames_that_are_refused():
             mb.dataset(x, y) if y is not None and not isinstance(y, str) else mb.dataset(whole, y)
 
 
+def test_a_frame_that_holds_what_float64_does_not():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=["a", "b", "c"]).assign(y=Y)
+    for large in (2**53 + 1, 2**63, 2**70):
+        ids = np.array([large, 0.5] * 10, dtype=object)
+        with pytest.raises(ValueError, match=r"column 'd' has whole numbers beyond 2\*\*53"):
+            mb.dataset(frame.assign(d=ids), "y")
+    with pytest.raises(ValueError, match=r"x: expected numbers .* shape \(0, 3\)"):
+        mb.dataset(frame.astype(int).head(0), "y")
+    with pytest.raises(TypeError, match=r"Decimal\('1'\) in row 0: make it floats"):
+        mb.dataset(frame.assign(d=decimal.Decimal(1)), "y")
+
+
+def test_a_target_that_is_among_the_features_is_said():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=["a", "b", "c"]).assign(y=Y)
+    with pytest.raises(ValueError, match=r"y: .* its column 'y': write mb.dataset\(x, 'y'\)"):
+        mb.dataset(frame, frame["y"])
+    told = "y: column 3 of x is the target itself."
+    with pytest.warns(UserWarning, match=told):
+        assert told[3:] in mb.dataset(np.c_[X, Y], Y).description
+    with pytest.warns(UserWarning, match="the column 'kind' is the target itself"):
+        mb.dataset(frame.assign(kind=Y), "y", test=(frame.assign(kind=Y), "y"))
+
+
+def test_test_sets_of_other_columns_are_refused():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=["a", "b", "c"]).assign(y=Y)
+    for test in ((frame[["c", "b", "a", "y"]], "y"), (X, Y)):
+        with pytest.raises(ValueError, match="test: expected the columns of x in the same order"):
+            mb.dataset(frame, "y", test=test)
+
+
 def test_a_test_set_of_its_own():
     found = mb.dataset(X[:14], Y[:14], test=(X[14:], Y[14:]))
     np.testing.assert_array_equal(found.x_train, X[:14].astype(np.float32))
@@ -302,6 +348,20 @@ MANY = np.arange(20) % 7
     ((X[:, 0], Y), ValueError, r"x: .* got shape \(20,\); one number an example is x\[:, None\]"),
     ((X[:0], Y[:0]), ValueError, r"x: expected numbers x\[n,...\], got shape \(0, 3\)"),
     ((X, Y[:5]), ValueError, "y: expected a label for each of 20 examples, got 5"),
+    ((X, iter(Y)), TypeError, "y: expected a label for each example, in an array or a list, got <"),
+    ((X, set(Y)), TypeError, "y: expected a label for each example, .* got {"),
+    ((X, dict(enumerate(Y))), TypeError, "y: expected a label for each example, .* got {"),
+    ((X, b"ab" * 10), TypeError, "y: expected a label for each example, .* got b'abab"),
+    ((X, None, (X, Y)), TypeError, "y: expected a label for each example, got none"),
+    ((X, Y[None]), ValueError, r"y: .* got shape \(1, 20\); take y\[0\]"),
+    ((None, Y), TypeError, "x: expected an array, got None"),
+    (([[2**53 + 1, 0.5]] * 20, Y), ValueError, r"x: .* up to 2\*\*53, got 9007199254740993"),
+    (([[2**63, 1]] * 10 + [[-1, 1]] * 10, Y), ValueError, r"x: .* got 9223372036854775808"),
+    (([np.ma.masked_array([1.0, 2.0], [1, 0])] * 20, Y), ValueError, "x: .* entries missing"),
+    ((np.zeros(20, "f8,f8"), Y), TypeError, "x: .* records with the fields f0, f1"),
+    ((X, Y, np.arange(5)), TypeError, r"test: expected a share or \(x_test, y_test\), got an array"),
+    ((X, Y, None), TypeError, r"test: expected a share or \(x_test, y_test\), got None"),
+    ((X, Y, (X, Y), False, "x"), TypeError, "seed: expected a whole number"),
     ((X * 1j, Y), TypeError, "x: .* got complex numbers"),
     ((X.astype("M8[s]"), Y), TypeError, "x: .* got dates"),
     ((X.astype(str), Y), TypeError, "x: .* got words"),

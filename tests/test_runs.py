@@ -246,7 +246,7 @@ def test_a_damaged_file_is_refused_by_name_and_changes_nothing(path, damage, wor
 def test_what_is_no_run(path, content):
     path.write_bytes(content)
     with pytest.raises(
-        ValueError, match="^saved: .*run.npz (is no NPZ file|holds another run, or none)"
+        ValueError, match="^saved: .*run.npz (is none|holds another run, or none)"
     ):
         run(saved=path)
 

@@ -119,6 +119,8 @@ def test_text_is_the_seeds():
     (lambda: characters(5, "ab", [[0.5, np.nan], [0.5, 0.5]]), "transitions: expected finite numbers"),
     (lambda: characters(5, "ab", [["a", "b"], ["c", "d"]]), "transitions: expected real numbers"),
     (lambda: characters(5, "ab", [0.5, 0.5]), "transitions: expected 2 rows of 2 probabilities"),
+    (lambda: characters(5, concentration=1e308), "concentration: expected a finite number .* at most"),
+    (lambda: characters(5, concentration=1e-3), "seed, concentration: expected one stationary"),
     (lambda: characters(5, concentration=np.inf), "concentration: expected a finite number"),
     (lambda: teacher(classes=1), "classes: expected a whole number of at least 2, got 1"),
     (lambda: characters(0), "n: expected a whole number of at least 1"),
@@ -170,7 +172,7 @@ def test_mnist(tmp_path, images, form):
 
 
 def test_mnist_that_is_not_there(tmp_path, images):
-    with pytest.raises(TypeError, match="path: expected the path of an NPZ file or folder, got 5"):
+    with pytest.raises(TypeError, match="path: expected the path of an NPZ file or a folder, got 5"):
         mnist(5)
     for path, words in ((tmp_path / "mnist.npz", "path: there is no .*mnist.npz; nothing is downloaded here; fetch https://"),
                         (tmp_path, "path: .* lacks train-images-idx3-ubyte; nothing is downloaded here")):

@@ -1,6 +1,7 @@
 """Own data from CSV and NPZ files: read right, or refused by name. Oracle: what was written."""
 
 import gzip
+import os
 import re
 import tracemalloc
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from mbcore.entries import is_number, kept_word, trouble
-from mbcore.sources import from_csv, from_npz
+from mbcore.sources import from_csv, from_npz, mnist
 
 GOOD = "height,kind,width\n"
 GOOD += "".join(f"{k},{'cat' if k % 2 else 'dog'},{k * 0.5}\n" for k in range(20))
@@ -64,6 +65,8 @@ READ = {            # k and k / 2 and two classes, each time written in another 
     "quoted commas": "height,kind,width\n" + rows(lambda k: f'{k},a{k % 2},"{k // 2},{k % 2 * 5}"'),
     "blanks": " height , kind ,width \n" + rows(lambda k: f" {k} ,\ta{k % 2} , {k / 2} "),
     "quotes after a blank": 'height, "kind", width\n' + rows(lambda k: f'{k}, "a{k % 2}", {k / 2}'),
+    "quotes before a blank": '"height" ,"kind" , "width" \n'
+    + rows(lambda k: f'"{k}" ,"a{k % 2}"  ,"{k / 2}" '),
     "blank lines": "\n\nheight,kind,width\n\n" + rows(lambda k: f"{k},a{k % 2},{k / 2}\n  "),
     "Windows": "height,kind,width\r\n" + rows(lambda k: f"{k},a{k % 2},{k / 2}\r"),
     "a byte order mark": "\ufeffheight,kind,width\n" + rows(lambda k: f"{k},a{k % 2},{k / 2}"),
@@ -115,6 +118,21 @@ def test_a_point_that_may_part_thousands(csv):
         from_csv(csv(text + "1,5;a0\n"), "kind")
 
 
+def test_the_target_shows_its_decimal_mark_too(csv):
+    x, kinds = numbers(from_csv(csv("h;kind\n" + rows(lambda k: f"{k};{k % 2},0")), "kind"))
+    assert kinds == [0, 1] * 10 and (x[:, 0] == np.arange(20)).all()
+    for mark in ".,":
+        with pytest.raises(ValueError, match=f"decimal: .* like 1.000: .* Pass decimal='{mark}'"):
+            from_csv(csv("h;kind\n" + rows(lambda k: f"{k};{1 + k % 2}{mark}000")), "kind")
+    with pytest.raises(ValueError, match="decimal: .* has '0,0', line 2 has '0.5'"):
+        from_csv(csv("h;kind\n" + rows(lambda k: f"{k}.5;{k % 2},0")), "kind")
+
+
+def test_blanks_inside_quotes_are_part_of_a_word(csv):
+    text = 'h,kind\n' + rows(lambda k: f'{k},"say ""{k % 2}"" , so"')
+    assert from_csv(csv(text), "kind").classes == ('say "0" , so', 'say "1" , so')
+
+
 def test_an_entry_is_shown_as_it_is_written(csv):
     with pytest.raises(ValueError, match="line 3 .* has '1,2,3'"):
         from_csv(csv("h;kind\n1,2;a\n1,2,3;a\n"), "kind", decimal=",")
@@ -163,6 +181,8 @@ for mark in ("NA", "n/a", "NaN", "null", "None", "?", "-", "--", "#N/A", ".", "<
 
 ENTRIES = {         # no number, in a column of numbers
     "1_000": "underscores",
+    "(5)": "a number below 0 as bookkeepers write it",
+    "5.5-": "a number below 0 as bookkeepers write it",
     "0x10": "another base",
     "1 000": "thousands",
     "1'000": "thousands",
@@ -239,6 +259,7 @@ FILES = {
     "no name": (GOOD.replace("height", ""), "a name for each column, column 1 of .* index=False"),
     "an end of lines": (GOOD.replace("\n", ",\n"), "a name for each column, column 4"),
     "words": (GOOD.replace("0.5", "red"), "has 'red' in the column 'width', which is no number"),
+    "many digits": (GOOD.replace("0.5", "9" * 5000), r"line 3 of .* has '9{76}\.\.\. in the"),
     "a column of words": ("h,c,kind\n" + rows(lambda k: f"{k},red{k % 3},{k % 2}"),
                           "the column 'c' of .* holds words from line 2 on: red0, red1, red2. "
                           "Encode it one-hot"),
@@ -252,6 +273,7 @@ FILES = {
     "UTF-16": (GOOD.encode("utf-16"), "written in UTF-16: .*encoding=.utf-16"),
     "gzip": (gzip.compress(GOOD.encode()), "compressed by gzip: unpack it first"),
     "xlsx": (b"PK\x03\x04\x14\0\x06\0", "a ZIP archive, as .xlsx and .zip are"),
+    "UTF-32": (GOOD.encode("utf-32"), "written in UTF-32"),
     "zeros": (b"height,kind\0\0\n", "is no text: some bytes are zero"),
     "a picture": (b"\x89PNG\r\n\x1a\n\0\0", "is no text"),
 }
@@ -265,12 +287,21 @@ def test_a_file_that_is_refused(csv, text, words):
 
 def test_what_is_no_file(csv, tmp_path):
     for read, kind in ((lambda path: from_csv(path, "kind"), "CSV"), (from_npz, "NPZ")):
-        with pytest.raises(IsADirectoryError, match=f"expected an? {kind} file, .* is a folder"):
+        with pytest.raises(IsADirectoryError, match=f"expected an? {kind} file.*, .* is a folder"):
             read(tmp_path)
         with pytest.raises(FileNotFoundError, match="path: there is no .*none.csv"):
             read(tmp_path / "none.csv")
-        with pytest.raises(TypeError, match=f"path: expected the path of an? {kind} file, got 5"):
-            read(5)
+        for bad in (5, "", b"own.csv", "a\0b"):
+            with pytest.raises(TypeError, match=f"path: expected the path of an? {kind} file.*, got"):
+                read(bad)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name here")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for read in (lambda path: from_csv(path, "kind"), from_npz, mnist):
+        with pytest.raises(ValueError, match="path: .* is a device or a pipe"):
+            read(tmp_path / "pipe")
 
 
 @pytest.mark.parametrize("changed, error, words", [
@@ -281,6 +312,8 @@ def test_what_is_no_file(csv, tmp_path):
     ({"separator": "."}, ValueError, "separator: expected one character .* got '.'"),
     ({"decimal": "'"}, ValueError, "decimal: expected ., ,, got"),
     ({"encoding": "klingon"}, ValueError, "encoding: expected utf-8, .* got 'klingon'"),
+    ({"encoding": "utf\0"}, ValueError, "encoding: expected utf-8, .* got 'utf.x00'"),
+    ({"encoding": "undefined"}, ValueError, "encoding: expected utf-8, .* got 'undefined'"),
     ({"encoding": None}, TypeError, "encoding: expected the name of an encoding, got None"),
     ({"standardise": "no"}, TypeError, "standardise: expected True or False, got 'no'"),
     ({"seed": 1.5}, TypeError, "seed: expected a whole number of at least 0, got 1.5"),
@@ -361,7 +394,7 @@ SPLIT = {"x_train": np.ones((4, 2)), "target_train": HALVES, "x_test": np.ones((
     ({"x": np.full((4, 2), 2**53 + 1), "target": HALVES}, r"path: .* up to 2\*\*53"),
     ({"x": np.ones((4, 2)), "target": [0, 1, np.nan, 1]}, "target: .* example 2 of a.npz has nan"),
     ({"x": np.ones((4, 2)), "target": np.zeros(4)}, "target: expected at least two classes"),
-    ({"x": np.ones((4, 2)), "target": np.array([0, 1, None, 1])}, "is no NPZ file of plain arrays"),
+    ({"x": np.ones((4, 2)), "target": np.array([0, 1, None, 1])}, "more than plain arrays: Object arrays"),
     ({**SPLIT, "target_test": np.arange(3) % 2}, "target: expected a label for each of 4 .* got 3"),
     ({**SPLIT, "target_test": np.zeros(4)}, "expected two classes or more to test on, got 0 alone"),
     ({**SPLIT, "target_test": ["0", "1", "0", "1"]}, "labels of one kind, example 0 .* to test on"),
@@ -378,5 +411,22 @@ def test_what_is_no_npz(tmp_path):
     (tmp_path / "a.npz").write_text("hello")
     (tmp_path / "b.npz").write_text("")
     for name in ("a.npz", "b.npz", "a.npy"):
-        with pytest.raises(ValueError, match="is no NPZ file of plain arrays"):
+        with pytest.raises(ValueError, match="path: expected an NPZ file of plain arrays, .* is none"):
             from_npz(tmp_path / name)
+
+
+def test_a_damaged_npz_is_refused_or_harmless(tmp_path):
+    """Each byte of the archive's own records in turn; the arrays' bytes have a checksum."""
+    path = tmp_path / "a.npz"
+    np.savez(path, x=np.eye(4), target=HALVES)
+    good, before = path.read_bytes(), from_npz(path, test=0.5)
+    for k in range(0, len(good), 3):
+        for flipped in (1, 255):
+            path.write_bytes(good[:k] + bytes([good[k] ^ flipped]) + good[k + 1:])
+            try:
+                found = from_npz(path, test=0.5)
+            except ValueError as error:
+                assert "a.npz" in str(error), k
+            else:
+                assert np.array_equal(found.x_train, before.x_train), k
+                assert np.array_equal(found.target_test, before.target_test), k
