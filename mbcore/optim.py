@@ -237,7 +237,10 @@ def _pairs(params, grads):
     for name, p, g in pairs:
         xp_of(p, g, names=(f"params[{name!r}]", f"grads[{name!r}]"))
         check_floats(f"params[{name!r}]", p)
-        check_floats(f"grads[{name!r}]", g)
+        if not isinstance(g, np.floating):  # a gradient of no axes may be one of NumPy's numbers
+            check_floats(f"grads[{name!r}]", g)
+        elif g.dtype.char not in FLOATS:
+            raise WrongKind(f"grads[{name!r}]: expected float32 or float64, got {g.dtype}")
         if g.shape != p.shape:
             raise ValueError(
                 f"grads[{name!r}]: expected the parameter's shape {p.shape}, got {g.shape}"
@@ -251,13 +254,10 @@ def _pairs(params, grads):
 
 def check_floats(name, array):
     """TypeError for what is no array of float32 or float64."""
-    kind = getattr(array, "dtype", type(array).__name__)
-    if (
-        type(array) is not np.ndarray
-        and device_of(array) != "gpu"
-        or getattr(kind, "char", "") not in FLOATS
-    ):
-        raise TypeError(f"{name}: expected an array of float32 or float64, got {kind}")
+    ours = type(array) is np.ndarray or device_of(array) == "gpu"
+    if not ours or getattr(array.dtype, "char", "") not in FLOATS:
+        got = array.dtype if ours else f"{type(array).__name__}, no array"
+        raise TypeError(f"{name}: expected an array of float32 or float64, got {got}")
 
 
 def _rate(lr, lead, pairs):

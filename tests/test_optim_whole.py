@@ -433,3 +433,16 @@ def test_coupled_examples_have_no_gradients_to_keep(kind):
         kind(net, x=np.ones((5, 3)))
     with pytest.raises(TypeError, match="^program: expected a Program"):
         kind(None, x=np.ones((5, 3)))
+
+
+@pytest.mark.parametrize("make", [SGD, Momentum, Adam, LARS])
+def test_a_gradient_without_axes_may_be_a_number_of_numpy(make):
+    """g[k] of a stream g[step] is one; the parameter it moves has to be an array."""
+    one, two = {"w": np.array(2.0)}, {"w": np.array(2.0)}
+    for rule, p, g in ((make(), one, np.float64(0.5)), (make(), two, np.array(0.5))):
+        rule.update(p, {"w": g}, 0.1), rule.update(p, {"w": g}, 0.1)
+    assert one["w"] == two["w"] != 2
+    with pytest.raises(TypeError, match=r"params\['w'\]: .* an array .*, got float64, no array"):
+        make().update({"w": np.float64(2)}, {"w": np.float64(1)}, 0.1)
+    with pytest.raises(TypeError, match=r"grads\['w'\]: expected float32 or float64, got float16"):
+        make().update(one, {"w": np.float16(1)}, 0.1)
