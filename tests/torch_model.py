@@ -229,6 +229,8 @@ def read_factor(e, free):
         first = read_factor(e.args[0], free)
         return Reading(tuple(i for i in first.letters if i not in class_letters(e, free)))
     bound = over(e)
+    if len(set(bound)) < len(bound):
+        raise Refused(f"over={bound} has a letter twice")
     inner = read_scope(e.args[0], free.union(bound))
     if not set(bound) <= {*inner.letters, BATCH}:
         raise Unsure(f"over={bound} and the argument bears {inner.letters}")
