@@ -44,7 +44,8 @@ def examples(x: object, y: object = None, x_name: str = "x", y_name: str = "y") 
     twice = [name for k, name in enumerate(names) if name in names[:k]]
     if twice:
         raise ValueError(f"{x_name}: expected different names of columns, got {twice[0]!r} twice")
-    if np.ndim(y) == 0 or isinstance(y, tuple) and y in names:
+    single = isinstance(y, str) or not hasattr(y, "__len__")
+    if single or isinstance(y, tuple) and y in names:
         if y not in names:
             raise ValueError(f"{y_name}: expected a column's name, one of {names}, got {y!r}")
         names.remove(y)
@@ -186,8 +187,9 @@ def _column(argument, name, values):
     what = f"{argument}: expected numbers, the column {name!r}"
     beyond = ValueError(f"{what} has whole numbers beyond 2**53, where float64 skips some; "
                         "leave a column of ids out")
-    if values.dtype.kind in "iu" and values.size and max(map(_beyond, (values.max(), values.min()))):
-        raise beyond
+    if values.dtype.kind in "iu" and values.size:
+        if _beyond(values.max()) or _beyond(values.min()):
+            raise beyond
     if values.dtype.kind in "biuf":
         return values.astype(np.float64)
     if values.dtype.kind not in "OUT":

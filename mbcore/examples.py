@@ -17,8 +17,9 @@ ARRAYS = ("x_train", "target_train", "x_test", "target_test")
 class DataSet:
     """Examples to train on and to test on: read-only arrays, checked when the data set is made.
 
-    x_train[n,i], x_test[n,i]: float32, finite; more axes than one for an example are allowed.
-    target_train[n], target_test[n]: int64, places in `classes`.
+    x_train[n,i], x_test[n,i]: floating-point numbers, finite; more axes than one for an example
+    are allowed. target_train[n], target_test[n]: whole numbers, places in `classes`. All that this
+    package makes are float32 and int64.
     Arrays are NumPy's, or all CuPy's: `data.on("gpu")` moves them once, and training there copies
     no example again.
 

@@ -4,10 +4,11 @@ verdicts."""
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from .checking import shown, whole
+from .checking import WrongKind, existing_file, shown, whole
 from .verdicts import LESSONS, claims
 from .writing import in_place
 
@@ -112,6 +113,8 @@ class Predictions:
     """
 
     def __init__(self, path="predictions.json"):
+        if not isinstance(path, (str, os.PathLike)):
+            raise WrongKind(f"path: expected the path of a file, got {shown(path)}")
         self.path = Path(path)
         self.made = self._stored()
 
@@ -133,7 +136,8 @@ class Predictions:
     def _stored(self):
         """What the file holds; nothing where there is none."""
         try:
-            stored = json.loads(self.path.read_text(encoding="utf-8"))
+            existing_file("path", self.path, "a file of predictions")
+            stored = json.loads(self.path.read_bytes().decode())
         except FileNotFoundError:
             return {}
         except (ValueError, RecursionError) as error:
@@ -143,7 +147,9 @@ class Predictions:
         made = {}
         for key, choice in stored.items():
             try:
-                number = _number(int(key) if key.isdecimal() else key)
+                number = _number(int(key) if key.isascii() and key.isdecimal() else key)
+                if key != str(number):
+                    raise ValueError(f"number: expected {number}, got {key!r}")
                 _check_choice(number, choice)
             except (TypeError, ValueError) as error:
                 raise self._not_ours(error) from None

@@ -113,7 +113,7 @@ class File:
     def write(self, rows):
         """Put the run so far into the file: whole, or the older one stays.
 
-        ValueError where another run has written it meanwhile: what that one has found is left alone.
+        ValueError where another run has written it meanwhile: what that one found is left alone.
         """
         if _mark(self.path) not in (self._seen, None):
             self._refuse("was written by another run meanwhile")

@@ -57,12 +57,14 @@ def dataset(
     dataset(frame, "species") with the name of y's column, dataset(TensorDataset(x, y)) and
     dataset((x, y)). Examples of more axes, images, are laid out as rows; the description says so.
     test: the share that is kept for testing, spread over the classes, drawn with `seed`; or the
-    pair (x_test, y_test), or a TensorDataset. standardise: subtract each column's mean over the examples to train on
-    and divide by its deviation (ddof 0; constant columns are only centred), in float64.
+    pair (x_test, y_test), or a TensorDataset. standardise: subtract each column's mean over the
+    examples to train on and divide by its deviation (ddof 0; constant columns are only centred),
+    in float64.
 
     x_train, x_test: float32, [n,i]. TypeError or ValueError names what does not fit: missing
     entries, words among the features, a quantity as target, numbers that float32 cannot hold or
-    tell apart. Warns of classes with one or two examples, and of a column that is the target itself.
+    tell apart, a target that is a column of x. Warns of classes with one or two examples, and of a
+    column that is equal to the target.
     """
     given = examples(x, y)
     parts = [given]

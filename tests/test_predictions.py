@@ -67,6 +67,8 @@ def test_what_is_no_choice_is_refused_and_not_kept(tmp_path, number, choice, nam
         b"3",
         b'{"1.0": "doubles"}',
         b'{"-1": "doubles"}',
+        b'{"1": "doubles", "01": "halves"}',
+        b'{"\xd9\xa1": "doubles"}',
         b'{"1": "doubles", "2"',
         b"\xff\xfe\x00",
         b"[" * 100_000,
@@ -81,6 +83,12 @@ def test_another_file_is_refused_by_name_and_left(tmp_path, content):
     with pytest.raises(ValueError, match=r"p\.json holds no predictions"):
         kept(path).make(1, "doubles")  # damaged after it was read
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("path, error", [(None, TypeError), (3, TypeError), (".", OSError)])
+def test_what_is_no_path_is_named(path, error):
+    with pytest.raises(error, match="^path: expected"):
+        Predictions(path)
 
 
 def kept(path):
