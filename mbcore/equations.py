@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from . import indexing, loops, reference
-from .checking import host_array
-from .intake import check_names, checked_mean_in, checked_sizes, sizes_of
+from .checking import WrongKind, host_array, shown
+from .intake import check_names, checked_input, checked_mean_in, checked_sizes, sizes_of
 from .latex import latex
 from .lowering import lower
 from .notation import Ref, parse
@@ -113,14 +116,21 @@ class Equations:
         """Forward and backward as plain loops over every index, one number at a time, in float64:
         slow and obvious.
 
-        Returns (values, gradients), dictionaries by name. The sizes are read off the arrays.
+        Returns (values, gradients), dictionaries by name. The sizes are read off the arrays. What is
+        printed is computed as it stands: OverflowError where exp(s), as a softmax adds it up, leaves
+        the range of float64; a compiled program has values there.
         """
+        if not isinstance(params, Mapping):
+            raise WrongKind(f"params: expected a dictionary, name -> array, got {shown(params)}")
         check_names(inputs, self.inputs, self.parameters)
         arrays, shapes = self._loop_arrays({**params, **inputs}), self.graph.shapes
         sizes = {i: n for name, a in arrays.items() for i, n in zip(shapes[name], a.shape)}
         sizes.update({used: sizes[own] for used, own, _ in self.graph.same_sizes if own in sizes})
         sizes = checked_sizes(self.graph, sizes)
         sizes_of(arrays, self.graph, sizes)
+        for name in inputs:
+            classes = self.graph.labels.get(name)
+            checked_input(name, arrays[name], np, "cpu", classes, sizes, np.dtype("float64"))
         every = loops.forward_loops(self.graph)
         if "L" in self.computed:
             every += loops.backward_loops(self.graph, checked_mean_in(mean_in))
@@ -143,7 +153,7 @@ class Equations:
                     f"there are {', '.join(self.parameters) or 'none'}"
                 )
             if a.dtype.kind not in "iuf":
-                raise TypeError(f"{name}: expected real numbers, got {a.dtype}")
+                raise WrongKind(f"{name}: expected real numbers, got {a.dtype}")
             if a.ndim != len(self.graph.shapes[name]):
                 wanted = Ref(name, self.graph.shapes[name])
                 raise ValueError(

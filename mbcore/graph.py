@@ -108,6 +108,7 @@ class Graph:
     pending: tuple = ()             # over= letters that no value bears yet
     shapes: dict = field(default_factory=dict)      # every name, temporaries too -> indices
     text: str = ""                  # the equations, one a line
+    written: object = None          # the graph before `rewrites`, where they changed it
 
     @cached_property
     def identity(self):
@@ -144,6 +145,13 @@ class Graph:
         return found
 
     @property
+    def letters(self):
+        """Every index, also one that only stands where a name is used."""
+        declared = [i for indices in self.shapes.values() for i in indices]
+        used = [used for used, _, _ in self.same_sizes]
+        return tuple(dict.fromkeys((*declared, *used)))
+
+    @property
     def same_sizes(self):
         """(letter used, letter declared, name): one size per position, whatever the letter."""
         pairs = ((used, own, ref.name) for n in self.nodes for ref in (n.out, *n.reads)
@@ -165,3 +173,22 @@ class Graph:
                 wanted |= {r.name for r in node.reads}
                 keep.append(node)
         return tuple(reversed(keep))
+
+
+def form(ref, made, renamed=()):
+    """How a value is written: equal for two that are written alike, whatever they are called inside.
+
+    made: name -> node, for the values inside an equation; renamed: letter -> letter that stands in
+    its place. s[y]/2 and s[k]/2 with k renamed to y have one form. Letters that a node sums belong
+    to it, so that none of them is taken for a letter of the same name outside.
+    """
+    swap = dict(renamed)
+    node = made.get(ref.name) if "~" in ref.name else None
+    if not isinstance(node, (Map, Contraction)):
+        return ref.name, tuple(swap.get(i, i) for i in ref.indices)
+    here = {own: swap.get(i, i) for own, i in zip(node.out.indices, ref.indices)}
+    if isinstance(node, Map):
+        return node.function, node.exponent, form(node.arg, made, here)
+    inside = {i for r in node.reads for i in r.indices} - set(node.out.indices)
+    terms = ((t.coefficient, t.powers, *(form(f, made, here) for f in t.factors)) for t in node.terms)
+    return frozenset(here.values()), frozenset(inside), *terms

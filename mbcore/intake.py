@@ -31,18 +31,17 @@ def check_nothing_pending(graph):
 def checked_sizes(graph, sizes):
     """Every index has one size; an error names the first index that has none, a wrong one, or two."""
     check_nothing_pending(graph)
-    letters = list(dict.fromkeys(i for indices in graph.shapes.values() for i in indices)
-                   | dict.fromkeys(used for used, _, _ in graph.same_sizes))
+    letters, written = graph.letters, graph.written or graph
     for i, n in sizes.items():
-        if i not in letters:
+        if i not in (*letters, *written.letters):
             hint = "" if graph.batch else f"; they are for one example, and with_index({i!r}) before compile adds the batch index"
-            raise ValueError(f"{i}: there is no such index; the equations have {', '.join(letters) or 'none'}{hint}")
+            raise ValueError(f"{i}: there is no such index; the equations have {', '.join(written.letters) or 'none'}{hint}")
         whole(i, n)
     for i in letters:
         if i not in sizes:
             raise ValueError(f"{i}: the size of this index is missing; compile(..., {i}=...)")
-    for used, own, name in graph.same_sizes:
-        if sizes[used] != sizes[own]:
+    for used, own, name in (*graph.same_sizes, *written.same_sizes):
+        if {used, own} <= sizes.keys() and sizes[used] != sizes[own]:
             raise ValueError(f"{used}: {used}={sizes[used]} and {own}={sizes[own]} contradict each other: "
                              f"both are the same position of {name}")
     return {i: whole(i, sizes[i]) for i in letters}

@@ -223,6 +223,8 @@ def _derivative(node):
         return Call("step", (node.arg,))
     if node.function == "power" and node.exponent == 0:
         return Number(0)  # 0 x**-1 would be nan at x = 0
+    if node.function == "power" and node.exponent == 0:
+        return Number(0.0)              # also at x = 0, where x**-1 is no number
     if node.function == "power":
         return Product((Number(node.exponent), Power(node.arg, node.exponent - 1)))
     rule = parse(f"d = {DERIVATIVES[node.function]}")[0].right

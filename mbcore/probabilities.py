@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from math import isclose
 
-from .graph import Contraction, Map, Softmax
+from .graph import Contraction, Map, Softmax, form
 
 ANY_SIGN = ("tanh", "log")  # their results may be negative whatever they are given
 
@@ -63,10 +63,18 @@ class Kinds:
             inverse = self.made.get(below.name)
             if isinstance(inverse, Map) and inverse.function == "power" and inverse.exponent == -1:
                 whole = self.one_product(self.made.get(inverse.arg.name))
-                if len(whole) == 1 and self.is_exp(above) and self.key(whole[0]) == self.key(above):
-                    summed = set(whole[0].indices) - set(inverse.arg.indices)
-                    return min(summed) if len(summed) == 1 else None
+                if len(whole) == 1 and self.is_exp(above):
+                    return self.share_over(above, whole[0], inverse.arg.indices)
         return None
+
+    def share_over(self, above, summed, kept):
+        """The one index over which `above` is summed below, under this letter or another one."""
+        own, other = (set(ref.indices) - set(kept) for ref in (above, summed))
+        if len(own) != 1 or len(other) != 1:
+            return None
+        over = min(own)
+        same = form(above, self.made) == form(summed, self.made, {min(other): over})
+        return over if same else None
 
     def one_product(self, node):
         """The factors, where a node is one product with no number in front; else none."""
@@ -78,16 +86,6 @@ class Kinds:
     def is_exp(self, ref):
         node = self.made.get(ref.name)
         return isinstance(node, Map) and node.function == "exp"
-
-    def key(self, ref):
-        """Equal for values that are written the same way, whatever names they have inside."""
-        node = self.made.get(ref.name)
-        if "~" not in ref.name or not isinstance(node, (Map, Contraction)):
-            return ref
-        if isinstance(node, Map):
-            return ref.indices, node.function, node.exponent, self.key(node.arg)
-        terms = ((t.coefficient, t.powers, tuple(map(self.key, t.factors))) for t in node.terms)
-        return ref.indices, tuple(terms)
 
     def rename(self, out, terms):
         """out = the sum of number * value over (value, number), where all have the same indices in

@@ -14,7 +14,7 @@ from itertools import product
 import numpy as np
 
 from .loops import size_of
-from .notation import Call, Number, Power, Product, Ref, Sum
+from .notation import Call, Number, Power, Product, Ref, Sum, children
 
 
 def _softplus(x):
@@ -58,7 +58,24 @@ def run(loops, arrays, sizes, shapes):
             place = dict(zip(loop.over, at))
             number = value(loop.expression, place, arrays, numbers)
             arrays[loop.target.name][_where(loop.target, place, arrays)] += loop.sign * number
+        if loop.target.name.endswith(".Z"):
+            _check_total(loop, arrays[loop.target.name])
     return arrays
+
+
+def _check_total(loop, total):
+    """OverflowError where a sum of exponentials or squares is inf, or one of exponentials is 0.
+
+    What follows from it would be a wrong number, as log(0) is for log(sum(exp(s), over=y)).
+    """
+    exponentials = isinstance(loop.expression, Call) or any(
+        isinstance(factor, Call) for factor in children(loop.expression)
+    )
+    if np.isinf(total).any() or exponentials and (total == 0).any():
+        raise OverflowError(
+            f"{loop.target}: this sum leaves the range of float64 where the loop adds it up as it "
+            f"stands, {loop}; a compiled program computes it without leaving the range"
+        )
 
 
 def value(e, place, arrays, numbers):

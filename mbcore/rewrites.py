@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import log
 
-from .graph import Contraction, Map, Reduction, Softmax, Term
+from .graph import Contraction, Map, Reduction, Softmax, Term, form
 from .notation import Ref
 
 
@@ -35,7 +35,7 @@ def rewritten(graph):
     nodes = _read_by_somebody(rewriter.nodes)
     known = {**graph.roles.inputs, **graph.roles.parameters}
     shapes = {**known, **{n.out.name: n.out.indices for n in nodes}}
-    return replace(graph, nodes=nodes, shapes=shapes)
+    return replace(graph, nodes=nodes, shapes=shapes, written=graph)
 
 
 def _read_by_somebody(nodes):
@@ -45,6 +45,10 @@ def _read_by_somebody(nodes):
             kept.append(node)
             read |= {r.name for r in node.reads}
     return tuple(reversed(kept))
+
+
+def _is_root(node):
+    return node.function == "sqrt" or node.function == "power" and node.exponent == 0.5
 
 
 def _times(node, number):
@@ -109,7 +113,7 @@ class _Rewriter:
         found = None
         if isinstance(node, Map) and node.function == "log":
             found = self.log_node(node)
-        elif isinstance(node, Map) and node.function == "sqrt":
+        elif isinstance(node, Map) and _is_root(node):
             found = self.norm(node)
         elif isinstance(node, Map) and node.function == "power" and node.exponent == -1:
             x = self.one_plus_exp(self.inside(node.arg))
@@ -172,7 +176,7 @@ class _Rewriter:
         """The value of exp(arg) * low, if low is 1 / sum(exp(arg)) or 1 / (1 + exp(arg))."""
         if not isinstance(low, Map):
             return None
-        if low.function == "sigmoid" and _times(self.inside(low.arg), -1) == arg:
+        if low.function == "sigmoid" and self.alike(_times(self.inside(low.arg), -1), arg):
             return self.new(lambda out: Map(out, "sigmoid", arg), arg.indices)
         total = self.inside(low.arg)
         if low.function != "power" or low.exponent != -1 or not isinstance(total, Contraction):
@@ -190,13 +194,19 @@ class _Rewriter:
         return self.new(lambda out: Softmax(out, arg, over), order)
 
     def share_over(self, arg, summed, kept):
-        """The letter of arg at the one place over which the total sums, None for another sum."""
-        if arg.name != summed.name:
+        """The one letter of arg over which the total sums, under this name or another one.
+
+        None for another sum.
+        """
+        own, other = (set(ref.indices) - set(kept) for ref in (arg, summed))
+        if len(own) != 1 or len(other) != 1:
             return None
-        pairs = list(zip(arg.indices, summed.indices))
-        places = [own for own, other in pairs if other not in kept]
-        same = all(own == other for own, other in pairs if other in kept)
-        return places[0] if len(places) == 1 and same and places[0] not in kept else None
+        over = min(own)
+        same = form(arg, self.made) == form(summed, self.made, {min(other): over})
+        return over if same else None
+
+    def alike(self, value, other):
+        return value is not None and form(value, self.made) == form(other, self.made)
 
     # ------------------------------------------------------------ sqrt(sum of squares)
 
