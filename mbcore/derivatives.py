@@ -80,7 +80,10 @@ def per_example(graph, wanted):
     """
     b = graph.batch
     if b is None:
-        raise ValueError("per-example gradients: L has no batch index; add one by with_index")
+        raise ValueError(
+            "per-example gradients: L has no batch index; add one by with_index, and let L be the "
+            "loss of one example, without a mean over it"
+        )
     mixed = coupling(graph)
     if mixed:
         raise ValueError(

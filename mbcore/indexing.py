@@ -263,8 +263,8 @@ def with_index(statements, index, parameters=False, shared=(), replicas=()):
     bearing = (set(role.inputs) - set(shared)) | (set(role.parameters) if parameters else set())
     if not bearing:
         raise ValueError(
-            f"index: nothing here could bear {index!r}; "
-            "the equations have no input that is not shared"
+            f"index: nothing here could bear {index!r}; the equations have no input that is not "
+            "shared. An input has a small letter, as x in W[j,i] * x[i]: a capital makes a parameter"
         )
     for s in ordered(statements):
         if bears(s.right, bearing, index):

@@ -10,6 +10,11 @@ from .checking import WrongKind, host_array, numbers, shown, whole
 LARGEST = {np.dtype(kind): np.finfo(kind).max for kind in (np.float32, np.float64)}
 MEAN_IN = ("parameters", "loss", "update")
 
+NO_BATCH = (
+    "L has no batch index here, so every size is fixed; "
+    "let L be the loss of one example, without a mean over b"
+)
+
 
 def float_dtype(dtype):
     try:
@@ -48,14 +53,30 @@ def checked_sizes(graph, sizes):
 
 
 def check_numbers(graph, sizes, dtype):
-    """The numbers in the equations fit into the dtype: 1e300 * x[i] does in float64 alone."""
+    """The numbers in the equations fit into the dtype.
+
+    1e300 * x[i] and 1e-50 * x[i] do in float64 alone.
+    """
     largest = float(np.finfo(dtype).max)
     for node in graph.nodes:
-        for term in getattr(node, "terms", ()):
+        for term in (*getattr(node, "terms", ()), *_number_of_norm(node)):
             number = term.times(sizes)
+            told = f"{node.out.name}: the number {number:g} in its equation"
             if abs(number) > largest:
-                raise ValueError(f"{node.out.name}: the number {number:g} in its equation is too large for {dtype}, "
-                                 f"which ends at {largest:.1e}; compile with dtype='float64' or use smaller units")
+                raise ValueError(
+                    f"{told} is too large for {dtype}, which ends at {largest:.1e}; "
+                    "compile with dtype='float64' or use smaller units"
+                )
+            if number and not dtype.type(number):
+                raise ValueError(
+                    f"{told} is too small for {dtype}, where it would be 0; "
+                    "compile with dtype='float64' or use other units"
+                )
+
+
+def _number_of_norm(node):
+    """The number under the root of a sum of squares."""
+    return (node.number,) if getattr(node, "function", "") == "norm" else ()
 
 
 def checked_mean_in(mean_in):
@@ -191,5 +212,12 @@ def sizes_of(arrays, graph, sizes):
                 sizes, first = {**sizes, b: n}, name
             elif n != sizes[i]:
                 said = f"{first} has {sizes[i]}" if i == b else f"the program was compiled for {i}={sizes[i]}"
-                raise ValueError(f"{name}: expected {i}={sizes[i]}, as {said}, got {n} (shape {array.shape})")
+                hint = ""
+                if b is None and "L" in graph.shapes and i not in graph.owners:
+                    hint = f"; if {i} is the batch index, let L be the loss of one example"
+                    hint += f", without a mean over {i}"
+                raise ValueError(
+                    f"{name}: expected {i}={sizes[i]}, as {said}, "
+                    f"got {n} (shape {array.shape}){hint}"
+                )
     return sizes

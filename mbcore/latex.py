@@ -23,8 +23,8 @@ HIGHLIGHT = r"{\color{#D55E00}{\boldsymbol{%s}}}"
 
 
 def latex(statements, newest=None):
-    """An aligned block, one row an equation. Summed indices get their sum sign; W0 becomes W^0, lam
-    a word.
+    """An aligned block, one row an equation. Summed indices get their sum sign; W0[j,i] becomes
+    W^0[j,i], lam and a bare x2 a word.
     """
     write = _Writer(newest)
     rows = (rf"{write.ref(s.left)} &= {write.expression(placed(s))}" for s in statements)
@@ -41,7 +41,9 @@ class _Writer:
         return ",".join(HIGHLIGHT % i if i == self.newest else i for i in indices)
 
     def ref(self, e):
-        return _name(e.name) + (f"[{self.letters(e.indices)}]" if e.indices else "")
+        if not e.indices:
+            return _bare(e.name)
+        return f"{_name(e.name)}[{self.letters(e.indices)}]"
 
     def expression(self, e):
         match e:
@@ -56,15 +58,18 @@ class _Writer:
             case Power(exponent=-1):
                 return rf"\frac{{1}}{{{self.expression(e.base)}}}"
             case Power():
-                return (
-                    f"{self.bracketed(e.base, Sum, Product, Power, Call)}^{{{_number(e.exponent)}}}"
-                )
+                return f"{self.base(e.base)}^{{{_number(e.exponent)}}}"
             case Call():
                 return self.call(e)
 
     def bracketed(self, e, *kinds):
         text = self.expression(e)
         return rf"\left({text}\right)" if isinstance(e, kinds) else text
+
+    def base(self, e):
+        """What a power is of; 10^{-7} in brackets, as no second exponent can follow it."""
+        text = self.bracketed(e, Sum, Product, Power, Call)
+        return rf"\left({text}\right)" if isinstance(e, Number) and "^" in text else text
 
     def sum(self, e):
         text = "".join(
@@ -120,6 +125,15 @@ def _number(value):
     if not power:
         return text
     return rf"{digits} \cdot 10^{{{int(power)}}}" if digits != "1" else f"10^{{{int(power)}}}"
+
+
+def _bare(name):
+    """A name without indices: x_3 -> x_{3}; x2 -> a word, since x^{2} is a power."""
+    word, copy = re.fullmatch(r"(.*?)(_\d+)?", name).groups()
+    if not word[-1].isdigit():
+        return _name(name)
+    word = word.replace("_", r"\_")
+    return rf"\mathrm{{{word}}}" + (f"_{{{copy[1:]}}}" if copy else "")
 
 
 def _name(name):

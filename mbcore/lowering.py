@@ -37,6 +37,12 @@ FUNCTIONS = {
 }
 
 
+# What stands beside the inputs in step(lr, ...), evaluate(name, ...), hessian_vector_product(vectors,
+# ...) and run_as_loops(params, mean_in=..., ...), and beside the indices in compile(dtype=..., ...).
+NO_INPUT = ("self", "lr", "name", "vectors", "params", "mean_in")
+NO_INDEX = ("self", "device", "dtype")
+
+
 def lower(statements, replicas=(), batch=None):
     """Statements -> Graph; NotationError where a line has no reading, or two, or is no number.
 
@@ -44,6 +50,7 @@ def lower(statements, replicas=(), batch=None):
     already.
     """
     role = roles(statements)
+    _check_names(statements, role)
     builder = _Builder(statements, role)
     for s in ordered(statements):
         builder.statement(s)
@@ -55,6 +62,21 @@ def lower(statements, replicas=(), batch=None):
     _check_loss(statements, graph, batch)
     _check_batch(statements, graph)
     return graph
+
+
+def _check_names(statements, role):
+    """No input and no index is called as an argument that a call takes beside it."""
+    for s in statements:
+        for ref in (s.left, *refs(s.right)):
+            taken = [i for i in ref.indices if i in NO_INDEX]
+            if ref.name in role.inputs and ref.name in NO_INPUT:
+                taken.append(ref.name)
+            if taken:
+                raise s.error(
+                    f"{taken[0]} is an argument of a call that takes this by its name, as step(lr, "
+                    f"x=x) and compile(dtype=..., b=32) do; call it {taken[0]}2",
+                    ref,
+                )
 
 
 def _check_loss(statements, graph, batch):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import re
 import unicodedata
+from keyword import iskeyword
 from dataclasses import dataclass, field, replace
 
 MAPS = ("sigmoid", "tanh", "relu", "exp", "log", "sqrt")  # one value in, one value out
@@ -33,6 +34,8 @@ MISTAKES = {
     "invalid syntax": "something does not belong here; a product is written with *, as in 2 * x",
     "line continuation": "there is no backslash here; write sigmoid(x), sum(..., over=i)",
     "string literal": "there are no quotation marks and no primes here; call it h2",
+    "was never closed": "a bracket is not closed; an equation stands on one line",
+    "leading zeros": "a number does not begin with a 0 here",
 }
 WORDS = {
     ast.Attribute: "a dot after a name",
@@ -45,6 +48,11 @@ WORDS = {
     ast.Tuple: "a comma",
     ast.Set: "a curly bracket",
     ast.Dict: "a curly bracket",
+    ast.Constant: "a text or a logical word",
+    ast.JoinedStr: "a text",
+    ast.IfExp: "if",
+    ast.NamedExpr: "this sign",
+    ast.Starred: "a star before a value",
 }
 
 # What people paste from a slide or a text, and what to type instead.
@@ -300,6 +308,7 @@ class _Line:
         try:
             tree = ast.parse(self.source[self.indent :], mode="exec")
         except SyntaxError as e:
+            self.refuse_keyword()
             said = next((words for part, words in MISTAKES.items() if part in e.msg), e.msg)
             raise self.error(
                 f"this is not an equation: {said}", self.indent + max(0, (e.offset or 1) - 1)
@@ -319,6 +328,18 @@ class _Line:
                     "the expression is nested too deeply; give a part of it a line of its own"
                 )
         return tree
+
+    def refuse_keyword(self):
+        """A line that Python cannot read may have one of its own words as a name, as lambda."""
+        for found in re.finditer(r"[A-Za-z_]\w*", self.source):
+            word = found[0]
+            if iskeyword(word):
+                name = "lam" if word == "lambda" else f"{word}2"
+                raise self.error(
+                    f"{word} is a word of the programming language and cannot be a name; "
+                    f"call it {name}",
+                    found.start(),
+                )
 
     def expression(self, node):
         match node:
@@ -341,7 +362,7 @@ class _Line:
         if isinstance(node, ast.BinOp) and type(node.op) in INSTEAD:
             raise self.error(INSTEAD[type(node.op)], node)
         raise self.error(
-            f"{WORDS.get(type(node), type(node).__name__)} is not part of the notation; "
+            f"{WORDS.get(type(node), 'this')} is not part of the notation; "
             "there are names, indices, numbers, + - * / ** and the listed functions",
             node,
         )
@@ -353,6 +374,9 @@ class _Line:
             value = float("inf")
         if value in (float("inf"), float("-inf")):
             raise self.error("this number is too large", node)
+        written = self.source[node.col_offset : node.end_col_offset + self.indent]
+        if value == 0 and re.match("[0._]*[1-9]", written):
+            raise self.error("this number is too small: it would be 0", node)
         return Number(value, node.col_offset)
 
     def sum(self, node):
@@ -395,13 +419,15 @@ class _Line:
         number = isinstance(value, ast.Constant) and type(value.value) in (int, float)
         if not number or not abs(value.value) <= MAX_POWER:
             raise self.error(
-                f"an exponent must be a number between -{MAX_POWER} and {MAX_POWER}", node
+                f"an exponent must be a number between -{MAX_POWER} and {MAX_POWER}, "
+                "written as one number: x**0.5",
+                node,
             )
         return -float(value.value) if negative else float(value.value)
 
     def call(self, node):
         if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS:
-            name = node.func.id if isinstance(node.func, ast.Name) else "this"
+            name = ast.unparse(node.func)
             hint = (
                 "; write exp(...), without np."
                 if isinstance(node.func, ast.Attribute)
@@ -412,12 +438,12 @@ class _Line:
                 node.func,
             )
         function, wanted = node.func.id, 2 if node.func.id in LOSSES else 1
+        over = self.over(node, function) if node.args else ()
         if len(node.args) != wanted:
             raise self.error(
                 f"{function} takes {wanted} argument{'s' * (wanted > 1)}, got {len(node.args)}",
                 node,
             )
-        over = self.over(node, function)
         return Call(function, tuple(self.expression(a) for a in node.args), over, node.col_offset)
 
     def over(self, node, function):

@@ -51,14 +51,22 @@ class Parameters(dict):
     """
 
     def __setitem__(self, name, value):
-        if name not in self:
-            raise ValueError(f"params: expected the name of a parameter ({', '.join(self)}), got {shown(name)}")
-        if value is not self[name]:             # params["W"] -= step has written it already
-            self[name][...] = intake.parameter(name, value, self[name])
+        self.update({name: value})
 
     def update(self, *others, **more):
-        for name, value in dict(*others, **more).items():
-            self[name] = value
+        """Write several parameters: all of them, or none where one does not fit."""
+        given = dict(*others, **more)
+        for name in given:
+            if name not in self:
+                raise ValueError(
+                    f"params: expected the name of a parameter ({', '.join(self)}), "
+                    f"got {shown(name)}"
+                )
+        # params["W"] -= step has written the array itself already
+        new = {name: intake.parameter(name, value, self[name]) for name, value in given.items()
+               if value is not self[name]}
+        for name, value in new.items():
+            self[name][...] = value
 
     def _fixed(self, *_, **__):
         raise TypeError(f"params: the parameters are those of the equations, {', '.join(self)}; none comes or goes")
@@ -216,6 +224,8 @@ class Program:
 
     def resized(self, **sizes):
         """A program with the same parameters (shared, not copied) and another size for the batch index."""
+        if self.graph.batch is None:
+            raise ValueError(f"resized: {intake.NO_BATCH}")
         if set(sizes) != {self.graph.batch}:
             raise ValueError(f"resized: expected the batch index alone ({self.graph.batch}=...), got {', '.join(sizes) or 'nothing'}")
         flat = {name: self._memory.flat[name] for name in self.params}

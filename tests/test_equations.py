@@ -157,6 +157,16 @@ def test_latex_highlights_the_newest_index_alone():
     assert batch._repr_latex_() == f"$${batch.latex()}$$"
 
 
+@pytest.mark.parametrize("right, tex", [
+    ("x2 + x**2", r"\mathrm{x2} + x^{2}"),              # a name and a power differ
+    ("W0**2 * x", r"\mathrm{W0}^{2}\, x"),              # no second exponent: TeX refuses x^{0}^{2}
+    ("lam0**3 * x_1**2", r"\mathrm{lam0}^{3}\, x_{1}^{2}"),
+    ("1e-7**2 * x", r"\left(10^{-7}\right)^{2}\, x"),
+])
+def test_latex_of_powers(right, tex):
+    assert mb.equations("L = " + right).latex() == r"\begin{aligned}L &= " + tex + r"\end{aligned}"
+
+
 # ---------------------------------------------------------------- sizes
 
 
@@ -192,6 +202,31 @@ def test_tied_letters_have_one_size_a_position():
         tied.compile(b=2, i=3, j=3, k=4)
     with pytest.raises(ValueError, match="k: the size of this index is missing"):
         tied.compile(b=2, i=3, j=3)
+
+
+def test_a_letter_of_a_softmax_written_out_has_a_size():
+    text = "P[y] = exp(s[y]) / sum(exp(s[k]), over=k)\nL = P[y] * W[y]"
+    written, s = mb.equations(text).with_index("b"), np.arange(6.0).reshape(2, 3)
+    P = np.exp(s) / np.exp(s).sum(1, keepdims=True)
+    net = loaded(written.compile(b=2, y=3, k=3, dtype="float64"), {"W": np.arange(3.0)})
+    assert_allclose(net.forward(s=s), P @ np.arange(3.0), rtol=1e-12)
+    with pytest.raises(ValueError, match="k: k=4 and y=3 contradict each other"):
+        written.compile(b=2, y=3, k=4)
+
+
+@pytest.mark.parametrize("act, words", [
+    (lambda e: e.compile(b=4, i=2).resized(b=8), "resized: L has no batch index.*without a mean over b"),
+    (lambda e: e.compile(b=4, i=2).forward(x=np.ones((3, 2)), t=np.ones(3)),
+     "x: .*if b is the batch index.*without a mean over b"),
+])
+def test_a_mean_over_the_batch_in_L_is_named(act, words):
+    with pytest.raises(ValueError, match=words):
+        act(mb.equations("e = (W[i] * x[i] - t)**2\nL = mean(e, over=b)").with_index("b"))
+
+
+def test_an_input_with_a_capital_is_named():
+    with pytest.raises(ValueError, match="could bear 'b'.*small letter.*capital makes a parameter"):
+        mb.equations("L = W[i] * X[i]").with_index("b")
 
 
 def test_statements_may_stand_in_any_order():

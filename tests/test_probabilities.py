@@ -74,6 +74,9 @@ BY_HAND = [
     "e[y] = exp(s[y])\nP[y] = e[y] / sum(e[y], over=y)",
     "P[y] = exp(0.5 * s[y] - w) / sum(exp(0.5 * s[y] - w), over=y)",
     "e[y] = exp(s[y])\nZ = sum(e[y], over=y)\nP[y] = e[y] / Z",
+    "P[y] = exp(s[y]) / sum(exp(s[k]), over=k)",
+    "P[y] = exp(s[y] / 2) / sum(exp(s[k] / 2), over=k)",
+    "e[y] = exp(s[y])\nP[y] = e[y] / sum(e[k], over=k)",
 ]
 
 

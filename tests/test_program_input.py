@@ -227,3 +227,26 @@ def test_vectors_of_a_hessian_product():
             net.hessian_vector_product(vectors, **inputs)
     assert all(np.array_equal(p, before[n]) for n, p in net.params.items())
     assert all(np.array_equal(p, values[n]) for n, p in net.values.items())
+
+
+def test_several_parameters_are_written_together_or_not_at_all(net):
+    before = {n: p.tobytes() for n, p in net.params.items()}
+    with pytest.raises(ValueError, match=r"params\['W1'\]: expected shape"):
+        net.params.update(W0=np.ones((4, 5)), W1=np.ones(7))
+    with pytest.raises(ValueError, match="params: expected the name of a parameter.*'W9'"):
+        net.params.update(W0=np.ones((4, 5)), W9=1)
+    assert {n: p.tobytes() for n, p in net.params.items()} == before
+    net.params.update(W0=np.ones((4, 5)), W1=np.ones((3, 4)))
+    assert (net.params["W0"] == 1).all() and (net.params["W1"] == 1).all()
+
+
+@pytest.mark.parametrize("text, words", [
+    ("L = 1e-50 * x * W", "L: the number 1e-50 .* too small for float32, where it would be 0"),
+    ("L = sqrt(1e39 * x[i] * x[i]) * W", "the number 1e[+]39 .* too large for float32"),
+])
+def test_a_number_that_float32_cannot_hold_is_refused(text, words):
+    batch = mb.equations(text).with_index("b")
+    sizes = {"b": 2, "i": 2} if "[" in text else {"b": 2}
+    with pytest.raises(ValueError, match=words):
+        batch.compile(**sizes)
+    batch.compile(dtype="float64", **sizes)

@@ -113,3 +113,37 @@ def test_the_loops_of_a_power_of_0_have_a_gradient_of_0_at_0():
     _, grads = batch.run_as_loops({"W": np.array(2.0)}, x=np.array([0.0, -1.0, 2.0]))
     assert_allclose(grads["x"], [1, 1, 1])
     assert_allclose(grads["W"], 1)
+
+
+CLASSES = mb.equations("s[y] = W[y,i] * x[i]\nL = cross_entropy(s[y], target)").with_index("b")
+
+
+@pytest.mark.parametrize("wrong, words", [
+    (dict(target=[0, -1]), "target: labels must lie in 0 .. 2.*got -1"),       # would be the last class
+    (dict(target=[0, 3]), "target: labels must lie in 0 .. 2.*got 3"),
+    (dict(target=[0.0, 1.0]), "target: expected whole-number labels, got float64"),
+    (dict(x=[[1.0, np.nan], [0.0, 0.0]]), r"x: expected finite numbers, got nan at \[0, 1\]"),
+    (dict(params=None), "params: expected a dictionary.*got None"),
+    (dict(params={"W": np.ones((3, 2), complex)}), "W: expected real numbers, got complex128"),
+])
+def test_loops_take_what_a_program_takes(wrong, words):
+    right = dict(params={"W": np.ones((3, 2))}, x=np.ones((2, 2)), target=[0, 1])
+    with pytest.raises(ValueError, match=words):
+        CLASSES.run_as_loops(**right | wrong)
+
+
+@pytest.mark.parametrize("text", [
+    "L = log(sum(exp(s[y]), over=y))",
+    "l[y] = log(softmax(s[y], over=y))\nL = l[y] * s[y]",
+    "L = cross_entropy(s[y], s[y])",
+])
+@pytest.mark.parametrize("far", [1000.0, -1000.0])
+def test_loops_that_would_leave_the_range_are_refused(text, far):
+    """exp(1000) is inf and log(exp(-1000)) is -inf: a slope made of them came out finite and wrong."""
+    with pytest.raises(OverflowError, match=r"Z\[b\]: this sum leaves the range of float64"):
+        mb.equations(text).with_index("b").run_as_loops({}, s=np.full((1, 2), far))
+
+
+def test_loops_of_the_power_0_at_0():
+    values, gradients = mb.equations("L = x**0").with_index("b").run_as_loops({}, x=np.zeros(1))
+    assert values["L"] == 1 and gradients["x"] == 0

@@ -273,6 +273,12 @@ REWRITTEN = {
     "p[y] = exp(x[y])/sum(exp(x[y]), over=y)\nL = p[y]*w[y]": lambda x, w: (x.softmax(-1) * w).sum(-1),
     "p[y] = exp(x[y])/sum(exp(x[k]), over=k)\nL = p[y]*w[y]": lambda x, w: (x.softmax(-1) * w).sum(-1),
     "L = sum(exp(x[y])*w[y]/sum(exp(x[k]), over=k), over=y)": lambda x, w: (x.softmax(-1) * w).sum(-1),
+    "p[y] = exp(x[y]/2)/sum(exp(x[y]/2), over=y)\nL = p[y]*w[y]":
+        lambda x, w: ((x / 2).softmax(-1) * w).sum(-1),
+    "p[y] = exp(1 - x[y])/sum(exp(1 - x[k]), over=k)\nL = p[y]*w[y]":
+        lambda x, w: ((-x).softmax(-1) * w).sum(-1),
+    "L = sum(w[y]*exp(-2*x[y])/(1 + exp(-2*x[y])), over=y)":
+        lambda x, w: ((-2 * x).sigmoid() * w).sum(-1),
     "L = sum(w[y]*exp(x[y])/(1 + exp(x[y])), over=y)": lambda x, w: (x.sigmoid() * w).sum(-1),
     "L = sum(w[y]*log(1/(1 + exp(-x[y]))), over=y)": lambda x, w: (F().logsigmoid(x) * w).sum(-1),
     "L = -sum(w[y]*log(sigmoid(x[y])) + (1 - w[y])*log(1 - sigmoid(x[y])), over=y)":
@@ -292,6 +298,8 @@ REWRITTEN = {
     "L = sum(0.5*log(softmax(x[y], over=y)*sigmoid(w[y])**3), over=y)":
         lambda x, w: 0.5 * (x.log_softmax(-1) + 3 * F().logsigmoid(w)).sum(-1),
     "L = sqrt(sum((x[y] - w[y])**2, over=y))":
+        lambda x, w: torch().linalg.vector_norm(x - w, dim=-1),
+    "L = sum((x[y] - w[y])**2, over=y)**0.5":
         lambda x, w: torch().linalg.vector_norm(x - w, dim=-1),
     "n = sqrt(3*x[y]*x[y])\nu[y] = x[y]/n\nL = u[y]*w[y]":
         lambda x, w: (x / torch().linalg.vector_norm(x, dim=-1, keepdim=True) / 3**0.5 * w).sum(-1),
