@@ -2,11 +2,11 @@
 state takes is checked."""
 
 import math
-import sys
 import warnings
 from functools import partial
 
 import fake_cupy
+import interrupts
 import numpy as np
 import pytest
 from models import USUAL
@@ -55,32 +55,11 @@ def same(one, two):
     return one.keys() == two.keys() and all(np.array_equal(a, two[name]) for name, a in one.items())
 
 
-class Interrupt(BaseException):
-    pass
+FILES = ("optim.py", "averages.py", "backend.py", "train.py")
 
 
-def interrupted(at, run, files=("optim.py", "averages.py", "backend.py", "train.py")):
-    """Run and raise an Interrupt at the instruction number `at` of these files; returns how many
-    there were."""
-    count = 0
-
-    def look(frame, event, arg):
-        nonlocal count
-        frame.f_trace_opcodes = True
-        if event == "opcode" and frame.f_code.co_filename.endswith(files):
-            count += 1
-            if count == at + 1:
-                raise Interrupt
-        return look
-
-    sys.settrace(look)
-    try:
-        run()
-    except Interrupt:
-        pass
-    finally:
-        sys.settrace(None)
-    return count
+def interrupted(number, run):
+    return interrupts.interrupted(number, run, FILES)
 
 
 @by_rule

@@ -2,12 +2,12 @@
 
 import math
 import signal
-import sys
 import warnings
 from functools import partial
 
 import numpy as np
 import pytest
+from interrupts import Interrupt, interrupted
 from models import USUAL
 
 import mbcore as mb
@@ -16,33 +16,6 @@ from mbcore.backend import at_once
 BATCH = mb.equations(USUAL).with_index("b")
 SIZES = dict(b=4, i=3, j=4, y=3)
 X, T = np.random.default_rng(1).normal(size=(4, 3)), np.array([0, 1, 2, 0])
-
-
-class Interrupt(BaseException):
-    """As KeyboardInterrupt, but nobody else's."""
-
-
-def interrupted(at, act):
-    """Run act() and raise an Interrupt at its instruction or line number `at`, counted from 0; returns how many there were."""
-    count = 0
-
-    def look(frame, event, arg):
-        nonlocal count
-        frame.f_trace_opcodes = True
-        if event in ("opcode", "line"):
-            count += 1
-            if count == at + 1:
-                raise Interrupt
-        return look
-    before = sys.gettrace()
-    sys.settrace(look)
-    try:
-        act()
-    except Interrupt:
-        pass
-    finally:
-        sys.settrace(before)
-    return count
 
 
 def fresh(replicas=False):

@@ -1,12 +1,12 @@
 """A run in a file: what tells it from another one, what is refused, and that nothing is changed by
 what is refused."""
 
-import sys
 from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from interrupts import interrupted
 from models import USUAL
 
 import mbcore as mb
@@ -305,10 +305,6 @@ def test_a_run_that_ended_without_a_number_is_not_taken_further(tmp_path):
     np.testing.assert_array_equal(again[0][1].loss, first[-1][1].loss)
 
 
-class Interrupt(BaseException):
-    pass
-
-
 def test_an_interrupt_while_a_run_is_taken_up_sets_all_or_nothing(path):
     with np.load(path) as file:
         saved = {
@@ -317,30 +313,11 @@ def test_an_interrupt_while_a_run_is_taken_up_sets_all_or_nothing(path):
             if name.startswith("parameter.")
         }
         v = file["rule.v.W0"]
-    seen = set()
-    for at in range(0, 20_000, 7):
+    files, seen = ("runs.py", "optim.py", "backend.py"), set()
+    for at in range(0, 20_000, 2):
         program, rule = net(), Momentum()
-        before, going, left = copies(program, rule), run(saved=path, program=program, rule=rule), at
-
-        def look(frame, event, arg):
-            nonlocal left
-            frame.f_trace_opcodes = True
-            if event == "opcode" and frame.f_code.co_filename.endswith(
-                ("runs.py", "optim.py", "backend.py")
-            ):
-                left -= 1
-                if left < 0:
-                    raise Interrupt
-            return look
-
-        sys.settrace(look)
-        try:
-            next(going)
-            done = True
-        except Interrupt:
-            done = False
-        finally:
-            sys.settrace(None)
+        before, going = copies(program, rule), run(saved=path, program=program, rule=rule)
+        done = interrupted(at, lambda: next(going), files) <= at
         old = (
             same(program.params, before[0])
             and rule.steps == 0
