@@ -357,10 +357,10 @@ def _rate(a, tried):
     if a.failed is None:
         return f"{said}; no larger one that was tried failed."
     rate, batch = a.failed
-    return (
-        f"{said}; {_round(rate)} failed from one with B = {batch}, and the rate keeps clear of"
-        " that."
-    )
+    said = f"{said}; {_round(rate)} failed from one with B = {batch}"
+    if rate > a.lr:
+        return f"{said}, and the rate keeps clear of that."
+    return f"{said}: a smaller batch needs a smaller rate."
 
 
 def _caveats(a, tried):

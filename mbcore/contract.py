@@ -10,6 +10,7 @@ dropout and batch normalisation, which act before the scores, cannot disturb the
 
 from __future__ import annotations
 
+import copy
 import math
 import sys
 
@@ -21,14 +22,14 @@ SHARE = 0.02  # of the mean loss: how far the two may lie apart, beside rounding
 def broken(loss, scores, target) -> str | None:
     """What the loss breaks, in words; None where it is the mean of the examples' own losses.
 
-    loss: a function of (scores, target). scores: a tensor [n, ...], or a tuple, list or dictionary
-    with such tensors. target: a tensor [n, ...]. n of at least 2.
+    loss: a function of (scores, target). scores: a tensor [n, ...], or a tuple, list, dictionary or
+    object with such tensors. target: a tensor [n, ...]. n of at least 2.
     """
     n = len(target)
     whole = loss(scores, target)
     wrong = not_a_loss(whole, n)
     if wrong:
-        return wrong
+        return f"{wrong}{_spreading(scores, target)}"
     own = own_losses(loss, scores, target)
     together = float(whole.detach().double().mean())
     missing = ~np.isfinite(own)
@@ -52,8 +53,10 @@ def not_a_loss(found, n: int) -> str | None:
     wanted = "one number, the mean, or one for each example"
     if not hasattr(found, "grad_fn"):
         return f"{wanted}; got {type(found).__name__}"
-    if tuple(found.shape) not in ((), (n,)):
-        return f"{wanted}; got shape {tuple(found.shape)} for {n} examples"
+    if tuple(found.shape) not in ((), (n,), (n, 1)):
+        more = found.ndim > 1 and len(found) == n
+        hint = ". Take the mean over the other axes: loss.flatten(1).mean(1)" if more else ""
+        return f"{wanted}; got shape {tuple(found.shape)} for {n} examples{hint}"
     if not found.is_floating_point():
         return f"{wanted}; got whole numbers, {found.dtype}"
     return None
@@ -67,15 +70,29 @@ def own_losses(loss, scores, target) -> np.ndarray:
 
 
 def part(scores, k: int, n: int):
-    """The scores of example k alone: every tensor of n rows in there is cut to that row."""
+    """The scores of example k alone."""
+    return rows(scores, slice(k, k + 1), n)
+
+
+def rows(scores, at, n: int):
+    """The scores of some examples: every tensor of n rows in there is cut to the rows `at`."""
     if isinstance(scores, dict):
-        return type(scores)({name: part(value, k, n) for name, value in scores.items()})
+        return type(scores)({name: rows(value, at, n) for name, value in scores.items()})
     if isinstance(scores, (tuple, list)):
-        cut = [part(value, k, n) for value in scores]
+        cut = [rows(value, at, n) for value in scores]
         return type(scores)(*cut) if hasattr(scores, "_fields") else type(scores)(cut)
-    if getattr(scores, "ndim", 0) and len(scores) == n:
-        return scores[k : k + 1]
+    if hasattr(scores, "ndim"):
+        return scores[at] if has_rows(scores, n) else scores
+    if hasattr(scores, "__dict__"):  # a dataclass or a namespace
+        cut = copy.copy(scores)
+        vars(cut).update({name: rows(value, at, n) for name, value in vars(scores).items()})
+        return cut
     return scores
+
+
+def has_rows(tensor, n: int) -> bool:
+    """Whether this may be a tensor of n rows, one for each example."""
+    return tensor.ndim > 0 and len(tensor) == n
 
 
 # ------------------------------------------------------------------ naming what is wrong
@@ -88,7 +105,7 @@ def _rounding(found):
 def _shares(whole, own, scale):
     """A loss for each example has to be each one's own."""
     if whole.ndim and len(own) > 1:
-        each = whole.detach().double().cpu().numpy()
+        each = whole.detach().double().cpu().numpy().reshape(-1)
         if np.abs(each - own).max() > (SHARE + _rounding(whole)) * max(scale, np.abs(own).max()):
             return (
                 "the loss of each example to be its own; these change with the other examples of"
@@ -98,7 +115,8 @@ def _shares(whole, own, scale):
 
 
 def _not_scores(loss, scores, target):
-    """A softmax before cross_entropy, which takes one itself; none before nll_loss, which does not.
+    """A softmax before cross_entropy, which takes one itself; none before nll_loss, which does not;
+    the sign of either turned.
 
     cross_entropy is known by ln C for scores of 0, nll_loss by 0 there and by falling by what is
     added to all scores.
@@ -106,6 +124,13 @@ def _not_scores(loss, scores, target):
     if getattr(scores, "ndim", 0) != 2 or target.ndim != 1 or target.is_floating_point():
         return None
     of_nothing = float(loss(scores.detach() * 0, target).double().mean())
+    change = float((loss(scores + 1, target) - loss(scores, target)).double().mean())
+    turned = abs(of_nothing) < 0.01 and abs(change - 1) < 0.05
+    if turned or scores.shape[1] > 1 and abs(of_nothing + math.log(scores.shape[1])) < 0.01:
+        return (
+            "a loss that falls as the score of the right class rises; this one rises, as where the"
+            " minus of -log P is missing"
+        )
     shares = scores.detach().double()
     if (shares >= 0).all() and ((shares.sum(1) - 1).abs() < 0.01).all():
         if scores.shape[1] > 1 and abs(of_nothing - math.log(scores.shape[1])) < 0.01:
@@ -114,7 +139,6 @@ def _not_scores(loss, scores, target):
                 " sums to 1), and cross_entropy takes the softmax itself. Leave the softmax out"
             )
         return None
-    change = float((loss(scores + 1, target) - loss(scores, target)).double().mean())
     normed = (shares.logsumexp(1).abs() < 0.05).all()
     if not normed and abs(of_nothing) < 0.01 and abs(change + 1) < 0.05:
         return (
@@ -122,6 +146,26 @@ def _not_scores(loss, scores, target):
             " these are scores. Use cross_entropy, or end the module with log_softmax"
         )
     return None
+
+
+def squashed(loss, scores, larger, target) -> str | None:
+    """A sigmoid before binary_cross_entropy_with_logits, which takes one itself, in words.
+
+    The loss is known by ln 2 for scores of 0 and any target; a sigmoid by scores that stay between
+    0 and 1 when all parameters are `larger`.
+    """
+    if not hasattr(scores, "ndim") or not target.is_floating_point() or target.unique().numel() < 2:
+        return None
+    inside = (scores > 0) & (scores < 1) & (larger >= 0) & (larger <= 1)
+    if not inside.all() or target.min() < 0 or target.max() > 1:
+        return None
+    if np.abs(own_losses(loss, scores * 0, target) - math.log(2)).max() > 0.01:
+        return None
+    return (
+        "a loss of the scores; these are probabilities already (between 0 and 1 whatever the"
+        " parameters are), and this loss takes the sigmoid itself. Leave the sigmoid out, or use"
+        " binary_cross_entropy"
+    )
 
 
 def _other_gradient(loss, scores, target, own):
@@ -186,13 +230,9 @@ def _unlike(loss, scores, target, together, own):
 
 def _weighing(said, loss, scores, target, own):
     """The words for a loss that weighs examples by what else is in the batch."""
-    shape = getattr(scores, "shape", None)
-    if shape is not None and _spreads(shape, target.shape):
-        return (
-            f"{said}: scores of shape {list(shape)} and targets of shape {list(target.shape)}"
-            " broadcast, so that each score meets every target. Give both one shape: a target [n,"
-            " 1], or scores.squeeze(1)"
-        )
+    spreading = _spreading(scores, target)
+    if spreading:
+        return said + spreading
     if _by_class(loss, scores, target, own):
         return (
             f"{said}, though it is among examples of one class: class weights, which PyTorch"
@@ -206,13 +246,20 @@ def _weighing(said, loss, scores, target, own):
     )
 
 
-def _spreads(scores, target):
-    """Whether these shapes are stretched to a common, larger one."""
+def _spreading(scores, target):
+    """That these are stretched to a common, larger shape, in words; else nothing."""
+    shape = getattr(scores, "shape", ())
     try:
-        common = np.broadcast_shapes(tuple(scores), tuple(target))
+        common = np.broadcast_shapes(tuple(shape), tuple(target.shape))
     except ValueError:
-        return False
-    return math.prod(common) > max(math.prod(scores), math.prod(target))
+        return ""
+    if math.prod(common) <= max(math.prod(shape), math.prod(target.shape)):
+        return ""
+    return (
+        f": scores of shape {list(shape)} and targets of shape {list(target.shape)} broadcast, so"
+        " that each score meets every target. Give both one shape: a target [n, 1], or"
+        " scores.squeeze(1)"
+    )
 
 
 def _by_class(loss, scores, target, own):
@@ -223,13 +270,8 @@ def _by_class(loss, scores, target, own):
     for label in target.unique():
         at = (target == label).nonzero().reshape(-1)
         if 2 <= len(at) < n:
-            among = float(loss(_rows(scores, at, n), target[at]).detach().double().mean())
+            among = float(loss(rows(scores, at, n), target[at]).detach().double().mean())
             mean = own[at.cpu().numpy()].mean()
             return abs(among - mean) <= SHARE * abs(mean)
     return False
 
-
-def _rows(scores, at, n):
-    if isinstance(scores, (tuple, list)):
-        return type(scores)(_rows(value, at, n) for value in scores)
-    return scores[at] if getattr(scores, "ndim", 0) and len(scores) == n else scores

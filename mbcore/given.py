@@ -104,13 +104,16 @@ def _numbers(name, array):
 # ------------------------------------------------------------------ looking them over
 
 
-def nothing_told(found: Given) -> str | None:
-    """Why nothing can be learned from these, in a sentence; None where it may be."""
-    if not _differ(found.target):
+def nothing_told(found: Given, target_counts: bool = True) -> str | None:
+    """Why nothing can be learned from these, in a sentence; None where it may be.
+
+    target_counts: whether the loss depends on the targets.
+    """
+    if target_counts and not _differ(found.target):
         value = shown(found.target[0].tolist())
         return f"every one of the {len(found)} examples has the same target, {value}"
     if not _differ(found.x):
-        return f"all {len(found)} examples are the same x, so it cannot tell their targets apart"
+        return f"all {len(found)} examples are the same x, so it cannot tell them apart"
     return None
 
 
@@ -119,11 +122,29 @@ def _differ(array):
 
 
 def uneven(found: Given) -> str | None:
-    """Which features are of a size that hides others, and what to do about it; None where none is.
+    """Which features are of a size that hides others, or that the targets are far from 1, and what
+    to do about it; None where none is.
 
     A feature's size is its root mean square. Beside one of size 50,000 a feature of size 40 is not
     seen, and a learning rate small enough for the one moves nothing along the other.
     """
+    return _uneven_features(found) or _far_targets(found)
+
+
+def _far_targets(found):
+    target = found.target[:LOOKED_AT]
+    if target.dtype.kind != "f":
+        return None
+    size = float(np.sqrt(np.square(target, dtype=float).mean()))
+    if size <= UNEVEN and np.abs(target).max() >= 1 / UNEVEN:
+        return None
+    return (
+        f"the targets are about {size:,.2g} in size, far from 1. Standardise them: subtract their"
+        " mean, divide by their standard deviation"
+    )
+
+
+def _uneven_features(found):
     if found.x.dtype.kind not in "uif" or found.x.ndim < 2:
         return None
     flat = found.x[:LOOKED_AT].reshape(min(len(found), LOOKED_AT), -1)

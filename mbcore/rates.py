@@ -24,7 +24,7 @@ FIRST = 11  # 1/4
 RISE = 10.0  # times the loss at the start: a rate that throws it up so far has failed
 STUCK = 0.25  # of the best start's fall: less is hardly any
 CLEAR = 2.0  # times a rate has to work too, from every start, for it to be recommended
-AWAY = 0.8  # of the best rate's fall: the largest rate that reaches so much is near the best
+AWAY = 0.95  # of the best rate's fall: the largest rate that reaches so much is near the best
 
 
 class Trials:

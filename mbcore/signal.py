@@ -12,9 +12,10 @@ from math import isfinite
 import numpy as np
 
 from .given import nothing_told, uneven
+from .trial import ORDERS
 
 FALLEN = 0.01  # of the loss at the start: the least fall that counts
-ERRORS = 3.0  # standard errors: the least by which held-out examples have to know their own targets
+CHANCE = 0.005  # how likely chance alone may do as well on held-out examples, at most
 NO_NOISE = 1e-6  # noise scale below which the examples' gradients are all alike
 
 
@@ -24,7 +25,7 @@ def beforehand(tried) -> str | None:
     Examples that are coupled, as by batch normalisation in training mode, have no gradients of
     their own, and so no tr(Sigma) and no noise scale.
     """
-    told = nothing_told(tried.examples)
+    told = nothing_told(tried.examples, tried.target_counts)
     if told:
         return told
     if tried.coupled:
@@ -57,14 +58,8 @@ def afterwards(tried, noise, held) -> str | None:
             f"the loss of the trial did not fall ({course}) below {chance:.3g}, which the"
             f" frequencies of the classes give without a look at x{likely(tried)}"
         )
-    if held.errors < ERRORS:
-        return (
-            f"the loss of the trial fell ({course}), but only by what says nothing of other"
-            f" examples: {held.n} held-out ones have a loss of {held.own:.3g} with their own"
-            f" targets and {held.others:.3g} with the targets of others, which is no difference."
-            " The targets are noise, or so few examples are learned by heart, or the trial is too"
-            f" short to learn more than how often each target occurs{likely(tried)}"
-        )
+    if (1 + held.as_low) / (1 + ORDERS) > CHANCE:
+        return f"the loss of the trial fell ({course}), but {_learned_nothing(held)}{likely(tried)}"
     if not isfinite(noise.average):
         return (
             "the mean gradient drowns in the noise of its examples at every look, so the noise"
@@ -76,6 +71,21 @@ def afterwards(tried, noise, held) -> str | None:
             " average"
         )
     return None
+
+
+def _learned_nothing(held):
+    if not held.targets:
+        return (
+            f"not that of examples held out of it: {held.own:.3g} after it, {held.others:.3g}"
+            f" before, of {held.n}. So few examples are learned by heart"
+        )
+    return (
+        f"what was learned may say nothing of other examples: {held.n} held-out ones have a loss of"
+        f" {held.own:.3g} with their own targets, {held.others:.3g} with these exchanged by lot,"
+        f" and {held.as_low} of {ORDERS} such exchanges give as low a loss. The targets are noise,"
+        " or so few examples are learned by heart, or the trial is too short to learn more than"
+        " how often each target occurs"
+    )
 
 
 def likely(tried) -> str:

@@ -24,7 +24,8 @@ PROBE = 1024  # examples whose mean loss is measured, at most
 LARGEST = 4096  # batch that is timed; beyond it the line goes on
 ENOUGH = 5  # trainings, for an interval over them
 HALVED = 5  # times that a rate may be halved, if a training diverges later than its first trial
-SHIFTS = 2  # other examples whose targets a held-out example is given in turn
+ORDERS = 999  # of the held-out examples' targets, by lot, beside their own
+PAIRS = 4096  # of a held-out example and a target, whose loss is computed, about
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,19 +46,21 @@ class Noise:
 
 @dataclass(frozen=True, eq=False)
 class Held:
-    """n examples that a short training had not seen, at its end: their mean loss with their own
-    targets, the mean with other examples' targets, and how many standard errors lie between the
-    two.
+    """n examples that a short training had not seen, at its end.
 
-    A network that has learned nothing, or the frequencies of the classes alone, or the training
-    examples by heart, does as well with the one as with the other: above 0 by more than chance only
-    if x says something of the target.
+    own: their mean loss. others: the mean with their targets exchanged among them by lot. as_low:
+    in how many of ORDERS such orders it is as low as with their own. A network that has learned
+    nothing, or the frequencies of the classes alone, or the training examples by heart, does as
+    well with the ones as with the others: a permutation test, which is exact, so for rare classes
+    too. Where the loss takes no notice of the targets, `targets` is False, `others` is the loss
+    before the training, and by lot this takes the place of the loss after it.
     """
 
     n: int
     own: float
     others: float
-    errors: float
+    as_low: int
+    targets: bool = True
 
 
 # ------------------------------------------------------------------ the clock
@@ -70,8 +73,9 @@ def clocked(tried, seconds):
     start = perf_counter()
     tried.timed(tried.least)
     quick = perf_counter() - start < seconds / 500
-    sizes = tried.least * (2 if quick else 3) ** np.arange(13)
-    sizes = [B for B in sizes if B <= min(tried.most, LARGEST)]
+    most = min(tried.most, LARGEST)
+    ratio = 2 if quick or most < 9 * tried.least else 3
+    sizes = [B for B in tried.least * ratio ** np.arange(13) if B <= most]
     rounds = 9 if quick else 2
     for fraction, measured in throughput(tried.timed, sizes, seconds, tried.device, rounds=rounds):
         yield fraction, {"throughput": measured}
@@ -124,6 +128,8 @@ def trained(tried, B, lr, line, seconds):
 
     while len(runs) < RUNS and (not runs or share() * (len(runs) + 1) < len(runs)):
         held = tried.hold_out(len(runs) % tried.turns)
+        tried.reset()
+        fresh = tried.own_losses(held)
         for looks in _run(tried, B, lr, marks, examples):
             if not isfinite(looks[-1][1]):
                 break
@@ -133,7 +139,7 @@ def trained(tried, B, lr, line, seconds):
             if len(looks) == len(marks):
                 runs.append(looks)
                 if len(gains) < tried.turns:
-                    gains.append(_held_losses(tried, held))
+                    gains.append(_compared(tried, held, fresh))
                 break
         if not isfinite(looks[-1][1]):
             if runs:
@@ -146,7 +152,7 @@ def trained(tried, B, lr, line, seconds):
                 )
                 yield 1.0, {"why_not": why + "where its first steps did not"}
                 return
-    yield 1.0, {"noise": along(runs), "lr_trial": lr, "held": _told(gains)}
+    yield 1.0, {"noise": along(runs), "lr_trial": lr, "held": _told(gains, tried.rng)}
 
 
 def _run(tried, B, lr, marks, examples):
@@ -161,23 +167,49 @@ def _run(tried, B, lr, marks, examples):
         yield looks
 
 
-def _held_losses(tried, held):
-    """[2, held]: each example's loss with its own target, and the mean of those with SHIFTS others'
-    targets."""
-    shifts = range(1, min(SHIFTS, len(held) - 1) + 1)
-    others = [tried.own_losses(held, np.roll(held, shift)) for shift in shifts]
-    return np.array([tried.own_losses(held), np.mean(others, axis=0)])
+def _compared(tried, held, fresh):
+    """losses[block, i, j]: of the i-th held-out example of a block with the target of the j-th.
+
+    One block where that is not too many pairs, as for a few classes; else small ones, of 4 at
+    least. Where no target makes a difference: [example, 2], the losses now and the `fresh` ones.
+    """
+    n, target = len(held), tried.examples.target[held]
+    _, first, kind = np.unique(target, axis=0, return_index=True, return_inverse=True)
+    if n * len(first) <= PAIRS:
+        with_kinds = tried.losses_with(held, np.tile(held[first], (n, 1)))
+        losses = with_kinds[None, :, kind.reshape(-1)]
+    else:
+        size = n // -(-n // max(4, PAIRS // n))  # alike, and few examples left over
+        blocks = held[: n - n % size].reshape(-1, size)
+        losses = tried.losses_with(blocks.reshape(-1), np.repeat(blocks, size, axis=0))
+        losses = losses.reshape(-1, size, size)
+    if tried.target_counts:
+        return losses
+    return np.stack([tried.own_losses(held), fresh], axis=1)
 
 
-def _told(gains):
-    """Held, from [2, held] losses of several trainings."""
-    own, others = np.concatenate(gains, axis=1)
-    gain = others - own
-    error = gain.std(ddof=1) / len(gain) ** 0.5
-    mean = float(gain.mean())
-    rounding = 1e-6 * float(np.abs(others).mean())
-    errors = mean / max(float(error), 1e-300) if mean > rounding else 0.0
-    return Held(len(gain), float(own.mean()), float(others.mean()), float(errors))
+def _told(gains, rng):
+    """Held, from what `_compared` found after several trainings."""
+    own = np.concatenate([_exchanged(losses, None) for losses in gains])
+    drawn = [
+        np.mean(np.concatenate([_exchanged(losses, rng) for losses in gains]))
+        for _ in range(ORDERS)
+    ]
+    rounding = 1e-6 * np.abs(own).mean()
+    as_low = int(np.sum(~(drawn > own.mean() + rounding)))  # where one is not a number, too
+    targets = gains[0].ndim == 3
+    others = np.mean(drawn) if targets else np.mean([losses[:, 1].mean() for losses in gains])
+    return Held(len(own), float(own.mean()), float(others), as_low, targets)
+
+
+def _exchanged(losses, rng):
+    """The losses with the targets of each block exchanged by lot; with their own without `rng`."""
+    if losses.ndim == 2:
+        column = np.zeros(len(losses), int) if rng is None else rng.integers(0, 2, len(losses))
+        return losses[np.arange(len(losses)), column]
+    order = np.broadcast_to(np.arange(losses.shape[1]), losses.shape[:2])
+    order = order if rng is None else rng.permuted(order, axis=1)
+    return np.take_along_axis(losses, order[:, :, None], axis=2).reshape(-1)
 
 
 def jackknifed(gradients, m, N):

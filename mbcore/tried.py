@@ -24,10 +24,11 @@ class Tried:
 
     N: examples. least, largest: the batches it can take, largest by memory. coupled: what makes the
     loss of one example depend on the others in its batch, in words, or None. trained: whether its
-    own parameters have learned already, so that each training starts from these.
+    own parameters have learned already, so that each training starts from these. target_counts:
+    whether the loss depends on the targets; that of a triplet in x does not.
     """
 
-    device, least, coupled, trained = "cpu", 1, None, False
+    device, least, coupled, trained, target_counts = "cpu", 1, None, False, True
 
     def __init__(self, examples, rng):
         self.examples, self.N, self.rng = examples, len(examples), rng
@@ -83,13 +84,16 @@ class Tried:
         groups = self.rng.permutation(self.pool)[: k * m].reshape(k, m)
         return [self.gradient(at) for at in groups], m
 
-    def own_losses(self, at, target_at=None):
-        """[at] float64: the loss of each example, with its own target or with those of the examples
-        `target_at`."""
-        target_at = at if target_at is None else target_at
-        cuts = range(0, len(at), min(self.most, TRIED))
-        parts = (slice(cut, cut + min(self.most, TRIED)) for cut in cuts)
-        return np.concatenate([self._own_losses(at[part], target_at[part]) for part in parts])
+    def own_losses(self, at):
+        """[at] float64: the loss of each example."""
+        return self.losses_with(at, np.asarray(at)[:, None])[:, 0]
+
+    def losses_with(self, at, target_at):
+        """[at, k] float64: the loss of each example with the targets of the examples
+        target_at[at, k]."""
+        at, most = np.asarray(at), min(self.most, TRIED)
+        parts = (slice(cut, cut + most) for cut in range(0, len(at), most))
+        return np.concatenate([self._losses_with(at[part], target_at[part]) for part in parts])
 
     @property
     def all_zero(self):

@@ -10,7 +10,9 @@ hold: the copy goes without them, and the advice says so.
 from __future__ import annotations
 
 import copy
+import io
 import random
+import sys
 import warnings
 from contextlib import contextmanager
 
@@ -24,6 +26,24 @@ from .tried import TRIED, Tried
 
 COMPARED = 16  # examples whose loss together is compared with their own losses
 LABELS = 256  # different targets that this comparison tries, at most
+LARGER = 100.0  # times, the parameters at which a sigmoid at the end shows
+
+# what PyTorch says of examples that do not fit, and what to do about it
+HINTS = {
+    "argument #1 'indices'": "An Embedding takes whole numbers: give a pair (x, target) with x of"
+    " int64; a DataSet holds float32",
+    "index out of range in self": "An Embedding needs as many rows as the largest number in x, plus"
+    " 1",
+    " is out of bounds": "Labels have to be 0 .. C - 1 for C scores",
+    "Long or Byte": "Labels of classes have to be whole numbers: target.astype('int64')",
+    "desired output type Long": "This loss takes numbers with a point as targets: give"
+    " target.astype('float32'), or a loss that does t.float()",
+    "two bool tensors": "This loss takes numbers with a point as targets: give"
+    " target.astype('float32'), or a loss that does t.float()",
+    "must have the same dtype": "Give x as numbers with a point: x.astype('float32')",
+    "Target size": "Give both one shape: a target [n, 1], or a loss of scores.squeeze(1)",
+    "target tensor expected": "Give labels of one axis: target.reshape(-1)",
+}
 
 
 class TriedModule(Tried):
@@ -42,7 +62,8 @@ class TriedModule(Tried):
         self.torch, self._random, self._counted = torch, None, {}
         with torch.inference_mode(False):
             self.net = _copied(net, "net")
-            self._loss = _copied(loss, "loss") if isinstance(loss, torch.nn.Module) else loss
+            own = isinstance(loss, torch.nn.Module)
+            self._loss = _copied(loss, "loss") if own else loss
         self.notes = (*_notes(net), *_without_hooks(self.net))
         if any(torch.nn.parameter.is_lazy(p) for p in self.net.parameters()):
             raise ValueError(
@@ -57,6 +78,8 @@ class TriedModule(Tried):
                 "net: expected a module with parameters that require a gradient, got none"
             )
         self.on = self.learned[0].device
+        if self.on.type == "meta":
+            raise ValueError("net: expected a module with numbers in it, got one on the device meta")
         self.device = "gpu" if self.on.type == "cuda" else "cpu"
         with self.private(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PyTorch warns of broadcasting; it is refused below
@@ -102,13 +125,14 @@ class TriedModule(Tried):
                     self._grads(np.full(self.least, k))
                 break
             except Exception as error:
-                said = str(error).startswith("loss:")
-                if said or self.least == 2:
-                    words = str(error) if said else f"net: {self._does_not_take(error)}"
-                    raise ValueError(words) from error
-        self._refuse_another_s_parameters(net)
-        self.coupled = self._coupling()
-        self._hold_to_contract(extremes)
+                if self.least == 2 or str(error).startswith("loss:"):
+                    raise ValueError(self._does_not_take(error, 2)) from error
+        try:
+            self._refuse_another_s_parameters(net)
+            self.coupled = self._coupling()
+            self._hold_to_contract(extremes)
+        except Exception as error:
+            raise ValueError(self._does_not_take(error, COMPARED)) from error
 
     def _refuse_another_s_parameters(self, net):
         """A penalty on the parameters, taken from the module itself, would stand still while the
@@ -121,18 +145,21 @@ class TriedModule(Tried):
                 " own parameters, and it is a copy that is tried. Leave the penalty out"
             )
 
-    def _does_not_take(self, error):
-        scores = ""
+    def _does_not_take(self, error, n):
+        """What is wrong, in words: the error's own where it is one of ours."""
+        if str(error).startswith("loss:"):
+            return str(error)
+        x, target, scores = self._x[:n], self._target[:n], ""
         try:
             with self.torch.no_grad():
-                scores = f", scores: {_kind(self.net(self._x[: self.least]))}"
+                scores = f", scores: {_kind(self.net(x))}"
         except Exception:  # it is the module itself that fails
             pass
+        hint = next((f" {words}." for said, words in HINTS.items() if said in str(error)), "")
         return (
-            f"the module or its loss does not take these examples: {error} (of {self.least}"
-            f" examples, x: {_kind(self._x[: self.least])}, target:"
-            f" {_kind(self._target[: self.least])}{scores}; the module is in"
-            f" {self.learned[0].dtype})"
+            f"net: the module or its loss does not take these examples: {error} (of {len(x)}"
+            f" examples, x: {_kind(x)}, target: {_kind(target)}{scores}; the module is in"
+            f" {self.learned[0].dtype}).{hint}"
         )
 
     def _coupling(self):
@@ -149,10 +176,12 @@ class TriedModule(Tried):
         for between in (others[: size - 2], others[size - 2 :]):
             self.reset()
             self.torch.manual_seed(seed)
+            random.seed(seed)
+            np.random.seed(seed)
             with self.torch.no_grad():
                 scores = self.net(self._x[self._places([first, *between, last])])
-            rows = [contract.part(scores, k, size) for k in (0, size - 1)]
-            ends.append([t.double() for t in _tensors_in(rows)])
+            found = [t.double() for t in _tensors_in(scores) if contract.has_rows(t, size)]
+            ends.append([t[[0, -1]] for t in found])
         self.reset()
         if all(self._alike(a, b) for a, b in zip(*ends)):
             return None
@@ -177,9 +206,15 @@ class TriedModule(Tried):
         """Some scores, repeated, beside as many different targets as there are, up to LABELS."""
         at = np.concatenate([extremes, self.order[:COMPARED]])[:COMPARED]
         at = at if len(at) >= 2 else self.order[:2]
+        x, target = self._x[self._places(at)], self._target[self._places(at)]
         with self.torch.no_grad():
-            scores = self.net(self._x[self._places(at)])
-            wrong = contract.broken(self._loss, scores, self._target[self._places(at)])
+            scores = self.net(x)
+            self.target_counts = self._told_apart(scores, target)
+            wrong = contract.broken(self._loss, scores, target)
+            if not wrong:
+                for p in self.learned:
+                    p.mul_(LARGER)
+                wrong = contract.squashed(self._loss, scores, self.net(x), target)
             for other in () if wrong else self._other_targets(len(at)):
                 wrong = wrong or contract.broken(
                     self._loss, scores, self._target[self._places(other)]
@@ -187,6 +222,16 @@ class TriedModule(Tried):
         self.reset()
         if wrong:
             raise ValueError(f"loss: expected {wrong}")
+
+    def _told_apart(self, scores, target):
+        """Whether another target makes another loss."""
+        try:
+            own, other = (contract.own_losses(self._loss, scores, t) for t in (target, target + 1))
+        except Exception:  # a label beyond the last one
+            return True
+        if target.unique(dim=0).shape[0] > 1:
+            other = contract.own_losses(self._loss, scores, target.roll(1, 0))
+        return not np.array_equal(own, other, equal_nan=True)
 
     def _other_targets(self, size):
         """Places of examples, `size` at a time, whose targets are all different ones."""
@@ -244,7 +289,15 @@ class TriedModule(Tried):
     def _mean_loss(self, at):
         at = self._places(at)
         target = self._target[at]
-        found = self._loss(self.net(self._x[at]), target)
+        scores = None
+        try:
+            scores = self.net(self._x[at])
+            found = self._loss(scores, target)
+        except Exception:  # as torch.distributions do at nan: the training has diverged
+            tensors = _tensors_in(scores) or self.learned
+            if all(t.isfinite().all() for t in tensors):
+                raise
+            return self.learned[0].sum() * float("nan")
         wrong = contract.not_a_loss(found, len(target))
         if wrong:
             raise ValueError(f"loss: expected {wrong}")
@@ -271,13 +324,17 @@ class TriedModule(Tried):
         with self.torch.no_grad():
             return self._mean_loss(at).item()
 
-    def _own_losses(self, at, target_at):
-        at, target_at = np.asarray(at), np.asarray(target_at)
-        if len(at) < self.least:  # what remains of a cut
-            at, target_at = np.resize(at, self.least), np.resize(target_at, self.least)
-        with self.torch.no_grad():
-            scores = self.net(self._x[self._places(at)])
-            return contract.own_losses(self._loss, scores, self._target[self._places(target_at)])
+    def _losses_with(self, at, target_at):
+        n = len(at)
+        with self.torch.no_grad():  # at least as many as the module can take
+            scores = self.net(self._x[self._places(np.resize(at, max(n, self.least)))])
+            parts = [contract.part(scores, k, max(n, self.least)) for k in range(n)]
+            found = [
+                self._loss(part, self._target[j : j + 1]).double().mean()
+                for part, row in zip(parts, np.asarray(target_at).tolist())
+                for j in row
+            ]
+        return self.torch.stack(found).cpu().numpy().reshape(n, -1)
 
     def _losses_of_nothing(self):
         """Some examples' losses where the scores are 0; None where the module returns more than one
@@ -328,8 +385,19 @@ class TriedModule(Tried):
 
 
 def _copied(module, name):
+    """A copy, of a scripted module too, whose deepcopy stays connected with it. A tensor that a
+    module has computed and kept, as old weight_norm does, is copied as a number."""
+    computed = {
+        id(t): t.detach().clone()
+        for part in module.modules()
+        for t in vars(part).values()
+        if getattr(t, "grad_fn", None) is not None
+    }
     try:
-        return copy.deepcopy(module)
+        if hasattr(module, "save_to_buffer"):
+            torch = sys.modules["torch"]
+            return torch.jit.load(io.BytesIO(module.save_to_buffer()))
+        return copy.deepcopy(module, computed)
     except Exception as error:
         raise TypeError(f"{name}: expected a module that copy.deepcopy can copy: {error}") from None
 
@@ -386,7 +454,9 @@ def _tensors_in(scores):
         scores = list(scores.values())
     if isinstance(scores, (tuple, list)):
         return [t for value in scores for t in _tensors_in(value)]
-    return [scores] if hasattr(scores, "grad_fn") else []
+    if hasattr(scores, "grad_fn"):
+        return [scores]
+    return _tensors_in(list(vars(scores).values())) if hasattr(scores, "__dict__") else []
 
 
 def _kind(scores):

@@ -79,8 +79,9 @@ class TriedProgram(Tried):
     def loss(self, at):
         return float(self.net.forward(**self._take(at)).mean())
 
-    def _own_losses(self, at, target_at):
-        return to_cpu(self.net.forward(**self._take(at, target_at))).astype(float)
+    def _losses_with(self, at, target_at):
+        each = [self.net.forward(**self._take(at, column)) for column in target_at.T]
+        return np.stack([to_cpu(losses).astype(float) for losses in each], axis=1)
 
     def _losses_of_nothing(self):
         """Some examples' losses where every parameter is 0, and so the scores of most networks."""
@@ -110,8 +111,10 @@ def _refuse_unfit(net):
             f" replicas; got L[{','.join(graph.shapes.get('L', ()))}], parameters"
             f" {', '.join(net.params) or 'none'}, replicas {', '.join(graph.replicas) or 'none'}"
         )
-    if len(net.mean_in) != 1 or set(graph.roles.inputs) != {"x", "target"}:
+    if set(graph.roles.inputs) != {"x", "target"}:
         raise ValueError(
-            "net: expected the inputs x and target, and 1/B in one place; "
-            f"got {', '.join(graph.roles.inputs)} and mean_in={net.mean_in}"
+            f"net: expected the inputs x and target, got {', '.join(graph.roles.inputs)}; rename"
+            " them so in the equations, and write a constant as a number"
         )
+    if len(net.mean_in) != 1:
+        raise ValueError(f"net: expected 1/B in one place, got mean_in={net.mean_in}")

@@ -76,7 +76,7 @@ def test_raw_incomes_are_named_for_every_start_and_taken_when_standardised(seed)
     assert (
         a.batch is not None
         and a.why_not is None
-        and a.held.errors > 10
+        and a.held.as_low == 0
         and "Standardise" not in str(a)
     )
 
@@ -135,12 +135,35 @@ def test_held_out_examples_are_never_trained_on():
 
 
 def test_what_held_out_examples_tell():
-    """By hand: two trainings of two examples; a constant network gains exactly nothing."""
-    told = trial._told([np.array([[1.0, 2.0], [3.0, 3.0]]), np.array([[0.0, 1.0], [2.0, 3.0]])])
-    gain = np.array([2.0, 1.0, 2.0, 2.0])
-    assert (told.n, told.own, told.others) == (4, 1.0, 2.75)
-    assert told.errors == pytest.approx(gain.mean() / (gain.std(ddof=1) / 2))
-    assert trial._told([np.ones((2, 5))]).errors == 0
+    """By hand: all exchanges of 2 and of 3 examples are equally likely; a constant network is never
+    better with its own; what is not a number never counts as a signal."""
+    told = lambda *losses: trial._told(list(losses), np.random.default_rng(0))
+    two, three = 1.0 - np.eye(2)[None], 1.0 - np.eye(3)[None]
+    found = told(two, three)
+    assert (found.n, found.own, found.targets) == (5, 0.0, True)
+    assert found.as_low / trial.ORDERS == pytest.approx(1 / 12, abs=0.03)
+    assert found.others == pytest.approx((1 + 2) / 5, abs=0.05)
+    assert told(np.ones((1, 9, 9))).as_low == told(np.full((4, 3, 3), np.nan)).as_low == trial.ORDERS
+    fell = told(np.array([[1.0, 3.0], [0.0, 2.0]]))  # without targets: after and before
+    assert (fell.own, fell.others, fell.targets) == (0.5, 2.5, False)
+    assert fell.as_low / trial.ORDERS == pytest.approx(1 / 4, abs=0.05)
+
+
+@pytest.mark.parametrize("kinds", [2, 400])
+def test_held_out_losses_stand_beside_those_with_others_targets(kinds):
+    """The diagonal of each block holds the examples' own; the rest is by the same exchange."""
+    target = np.arange(400) % kinds
+    squares = mb.equations("s = W[i] * x[i]\nL = (s - target)**2").with_index("b")
+    net = squares.compile(b=16, i=6).init(np.random.default_rng(0))
+    one = subject(net, (X, target), None, np.random.default_rng(0))
+    held = one.hold_out(0)
+    losses = trial._compared(one, held, None)
+    blocks = held.reshape(losses.shape[:2])
+    scores = X.astype(float) @ net.params["W"].astype(float)
+    np.testing.assert_allclose(
+        losses, (scores[blocks][:, :, None] - target[blocks][:, None, :]) ** 2, rtol=1e-4, atol=1e-4
+    )
+    assert len(losses) == (1 if kinds == 2 else 2)
 
 
 def test_chance_is_the_entropy_of_the_classes():
