@@ -15,7 +15,7 @@ from .given import nothing_told, uneven
 from .trial import ORDERS
 
 FALLEN = 0.01  # of the loss at the start: the least fall that counts
-CHANCE = 0.005  # how likely chance alone may do as well on held-out examples, at most
+CHANCE = 0.002  # how likely chance alone may do as well on held-out examples, at most
 NO_NOISE = 1e-6  # noise scale below which the examples' gradients are all alike
 
 
