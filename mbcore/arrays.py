@@ -17,7 +17,7 @@ from .entries import trouble
 
 
 @dataclass(frozen=True)
-class Examples:
+class Pair:
     """x[n,...] and target[n] as they were given. columns: their names in a DataFrame, else None."""
 
     x: np.ndarray
@@ -25,7 +25,7 @@ class Examples:
     columns: list | None = None
 
 
-def examples(x: object, y: object = None, x_name: str = "x", y_name: str = "y") -> Examples:
+def pair(x: object, y: object = None, x_name: str = "x", y_name: str = "y") -> Pair:
     """The two in what was given: x and y, a frame and a column's name, or one thing with both."""
     x = _off_the_gpu(x)
     _refuse_other_forms(x, x_name)
@@ -39,7 +39,7 @@ def examples(x: object, y: object = None, x_name: str = "x", y_name: str = "y") 
         if isinstance(y, str):
             raise WrongKind(f"{y_name}: expected labels, got {shown(y)}; "
                             "the name of a column goes with a DataFrame")
-        return Examples(as_array(x_name, x), _target(y_name, y))
+        return Pair(as_array(x_name, x), _target(y_name, y))
     names = list(x.columns)
     twice = [name for k, name in enumerate(names) if name in names[:k]]
     if twice:
@@ -62,7 +62,7 @@ def examples(x: object, y: object = None, x_name: str = "x", y_name: str = "y") 
     if not names:
         raise ValueError(f"{x_name}: expected columns beside the target, got none")
     columns = [_column(x_name, name, np.asarray(x[name])) for name in names]
-    return Examples(np.column_stack(columns), _target(y_name, y), names)
+    return Pair(np.column_stack(columns), _target(y_name, y), names)
 
 
 def as_array(name: str, value: object) -> np.ndarray:

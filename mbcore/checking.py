@@ -7,6 +7,7 @@
     generator a numpy.random.Generator
     numbers   an array of finite real numbers
     rate      a learning rate: a number, or one for each replica
+    file_path a path, of a file that may be there or not
     existing_file  the path of a file that can be read
     shown     a value in an error message, cut short
 
@@ -148,15 +149,21 @@ def _array_of_tensor(name, value):
                         f"{error}") from None
 
 
+def file_path(name: str, path: object, wanted: str = "a file") -> str:
+    """The path as a text, of a file that may be there or not: a text or a pathlib.Path."""
+    text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise WrongKind(f"{name}: expected the path of {wanted}, got {shown(path)}")
+    return text
+
+
 def existing_file(name: str, path: object, wanted: str) -> str:
     """The path as a text, of a file that is there, which is neither a folder nor a pipe.
 
     Example: existing_file("path", "own.csv", "a CSV file"). WrongKind, FileNotFoundError,
     IsADirectoryError or ValueError for anything else.
     """
-    text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
-    if not isinstance(text, str) or not text or "\0" in text:
-        raise WrongKind(f"{name}: expected the path of {wanted}, got {shown(path)}")
+    text = file_path(name, path, wanted)
     if os.path.isdir(text):
         raise IsADirectoryError(f"{name}: expected {wanted}, {text} is a folder")
     if not os.path.exists(text):

@@ -19,6 +19,7 @@ from .checking import WrongKind, shown
 from .entries import MISSING, WHOLE, is_number, kept_word, trouble
 
 FEW = 20            # so many classes or fewer are taken as classes, whatever their numbers
+CUT = "cut a quantity into some, as np.digitize(y, np.quantile(y, [1/3, 2/3])) does"
 IGNORED = -100      # PyTorch's label of an example that the loss leaves out
 
 
@@ -134,14 +135,12 @@ def _of_objects(target, argument, example):
 
 def _kind_of_label(value):
     """What a Python object is as a label, in words."""
-    if value is None or type(value).__name__ in ("NAType", "NaTType") or _is_nan(value):
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return "nothing"
+    if isinstance(value, float) and value != value:
         return "nothing"
     kinds = {str: "a word", bool: "True or False", int: "a number", float: "a number"}
     return next((word for kind, word in kinds.items() if isinstance(value, kind)), "something else")
-
-
-def _is_nan(value):
-    return isinstance(value, float) and value != value
 
 
 def _check_whole(target, argument, example):
@@ -166,8 +165,7 @@ def _quantity(value, distinct, argument, where):
     """The error for a target that is measured and not one of some classes."""
     return ValueError(
         f"{argument}: expected classes, whole numbers or words, {where} has {value}, one of "
-        f"{distinct:,} different numbers. The losses here need classes: cut a quantity into some, "
-        "as np.digitize(y, np.quantile(y, [1/3, 2/3])) does"
+        f"{distinct:,} different numbers. The losses here need classes: {CUT}"
     )
 
 
@@ -197,9 +195,8 @@ def _counted(classes, places, argument, example):
     if k > FEW and (spread > 2 * k or spread > k and n < 10 * k):
         raise ValueError(
             f"{argument}: expected classes, got {k:,} different whole numbers from {classes[0]:,} "
-            f"to {classes[-1]:,}, as a quantity or an id has. Cut a quantity into classes, as "
-            "np.digitize(y, np.quantile(y, [1/3, 2/3])) does; number classes with gaps anew, as "
-            "np.unique(y, return_inverse=True)[1] does"
+            f"to {classes[-1]:,}, as a quantity or an id has: {CUT}; number classes with gaps "
+            "anew, as np.unique(y, return_inverse=True)[1] does"
         )
     return Labels(tuple(classes), places.astype(np.int64))
 

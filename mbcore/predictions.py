@@ -4,11 +4,10 @@ verdicts."""
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from .checking import WrongKind, existing_file, shown, whole
+from .checking import existing_file, file_path, shown, whole
 from .verdicts import LESSONS, claims
 from .writing import in_place
 
@@ -113,9 +112,7 @@ class Predictions:
     """
 
     def __init__(self, path="predictions.json"):
-        if not isinstance(path, (str, os.PathLike)):
-            raise WrongKind(f"path: expected the path of a file, got {shown(path)}")
-        self.path = Path(path)
+        self.path = Path(file_path("path", path))
         self.made = self._stored()
 
     def make(self, number, choice):

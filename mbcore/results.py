@@ -9,7 +9,7 @@ import zlib
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from .checking import WrongKind, one_of, real, shown, whole
+from .checking import file_path, one_of, real, whole
 from .setting import STATUSES, Outcome, Task, data_hash
 from .writing import lock
 
@@ -37,11 +37,13 @@ class Results:
         self.found, self.path, self._file = {}, None, None
         if path is None:
             return
-        if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
-            raise WrongKind(f"results: expected the path of a file or None, got {shown(path)}")
-        self.path, self._setting = Path(path), setting
+        self.path = Path(file_path("results", path, "a file or None"))
+        self._setting = setting
         head = {"sweep": FORM, "setting": json.loads(setting.key), "data": data_hash(setting.data)}
         self._head = json.dumps(head).encode() + b"\n"
+        if self.path.exists() and not self.path.is_file():
+            raise ValueError(f"results: expected the path of a file, {self.path} is a folder, a "
+                             "device or a pipe")
         if not self.path.parent.is_dir():
             raise FileNotFoundError(f"results: there is no folder {self.path.parent}")
         self.writable = self._opened()

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .arrays import examples, is_tensor_dataset
+from .arrays import is_tensor_dataset, pair
 from .checking import WrongKind, existing_file, shown
 from .examples import DataSet
 from .labels import check_axes, labelled, of_words
@@ -66,7 +66,7 @@ def dataset(
     tell apart, a target that is a column of x. Warns of classes with one or two examples, and of a
     column that is equal to the target.
     """
-    given = examples(x, y)
+    given = pair(x, y)
     parts = [given]
     own = isinstance(test, (tuple, list)) or is_tensor_dataset(test)
     if own:
@@ -85,7 +85,7 @@ def _tested(test, columns):
         test = test, None
     if len(test) != 2:
         raise ValueError(f"test: expected a share or (x_test, y_test), got {len(test)} things")
-    found = examples(*test, "x_test", "y_test")
+    found = pair(*test, "x_test", "y_test")
     if found.columns != columns:
         raise ValueError("test: expected the columns of x in the same order, "
                          f"got {found.columns} and {columns}")

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 
@@ -17,7 +16,7 @@ import numpy as np
 
 from . import runs, trainable
 from .backend import device_of, one_blas_thread, to_cpu
-from .checking import WrongKind, generator, host_array, whole
+from .checking import WrongKind, file_path, generator, host_array, whole
 from .data import batches
 from .intake import check_names, sizes_of
 from .optim import SGD
@@ -93,10 +92,10 @@ def training(program, data, lr, epochs, rng, B=None, looks=30, compute=None, rul
     marks = sorted(set(np.linspace(0, total, min(looks, total) + 1).round().astype(int).tolist()))
     file = None
     if saved is not None:
-        trainable.check_path(saved)
+        saved = file_path("saved", saved)
         given = dict(lr=lr, epochs=epochs, B=B, looks=looks, compute=compute, rule=rule)
         identity = runs.identity(program, sets, rng, given)
-        file = runs.File(os.fspath(saved), identity, program, rule, marks, epochs)
+        file = runs.File(saved, identity, program, rule, marks, epochs)
     return _run(program, sets, rates, epochs, rng, B, compute, rule, marks, file)
 
 

@@ -1,13 +1,12 @@
 """What training asks of a program, of data and of its other arguments; each refusal names the
 argument.
 
-check_program  checked_data  batch_size  compute_size  rates_of  check_rule  check_path
+check_program  checked_data  batch_size  compute_size  rates_of  check_rule
 """
 
 from __future__ import annotations
 
 import inspect
-import os
 
 import numpy as np
 
@@ -207,11 +206,6 @@ def check_rule(rule):
             f"rule: expected an update rule, as optim.Momentum(0.9), or None for SGD, got "
             f"{shown(rule)}"
         )
-
-
-def check_path(saved):
-    if not isinstance(saved, (str, os.PathLike)) or not os.fspath(saved):
-        raise WrongKind(f"saved: expected the path of a file, got {shown(saved)}")
 
 
 def _takes(function, *arguments):

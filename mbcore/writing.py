@@ -39,7 +39,8 @@ def in_place(path, opened=open):
     a folder or a device in the file's place, no permission, no space. TypeError for what is no
     path.
     """
-    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+    text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+    if not isinstance(text, str) or not text or "\0" in text:
         raise TypeError(f"path: expected the path of a file, got {path!r}")
     place = Path(os.path.realpath(path))
     new = place.with_name(f".{os.urandom(16).hex()}.new")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mbcore import checking
+from mbcore.checking import existing_file, file_path, host_array, shown
 
 NOT_WHOLE = [None, "2", True, np.True_, 2.0, np.float64(2), 1j, [2], np.array([2]), np.ma.masked, object(), b"2"]
 NOT_REAL = [None, "2", True, np.True_, 1j, [2.0], np.array([2.0]), np.ma.masked, np.datetime64(1, "s"), object()]
@@ -129,3 +130,38 @@ def test_a_wrong_kind_is_both_errors(check):
     for error in (TypeError, ValueError):
         with pytest.raises(error, match="expected"):
             check()
+
+
+@pytest.mark.parametrize("bad", [None, 3, "", b"own.csv", "a\0b", ["own.csv"]])
+def test_what_is_no_path_of_a_file(bad):
+    for check in (file_path, lambda *given: existing_file(*given, "a CSV file")):
+        with pytest.raises(TypeError, match="^path: expected the path of a (CSV )?file, got "):
+            check("path", bad)
+
+
+def test_paths_of_files(tmp_path):
+    own = tmp_path / "own.csv"
+    assert file_path("path", own) == str(own)
+    with pytest.raises(FileNotFoundError, match="^path: there is no "):
+        existing_file("path", own, "a CSV file")
+    own.touch()
+    assert existing_file("path", own, "a CSV file") == str(own)
+    with pytest.raises(IsADirectoryError, match="^path: expected a CSV file, .* is a folder"):
+        existing_file("path", tmp_path, "a CSV file")
+
+
+def test_a_mask_in_a_list_is_noticed():
+    rows = [np.ma.masked_array([1.0, 2.0], [0, 1]), [3.0, 4.0]]
+    with pytest.raises(ValueError, match="^x: .* masked array with entries missing"):
+        host_array("x", rows)
+    whole_rows = [np.ma.masked_array([1.0, 2.0]), (3.0, 4.0)]
+    assert (host_array("x", whole_rows) == [[1, 2], [3, 4]]).all()
+
+
+def test_a_value_of_many_lines_is_shown_in_one():
+    class Table:
+        def __repr__(self):
+            return "a  b\n1  2"
+
+    assert shown(Table()) == "a b 1 2"
+    assert shown(np.ma.masked_array([1.0])) == "a masked array of float64 of shape (1,)"

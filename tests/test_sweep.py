@@ -847,6 +847,14 @@ def test_what_is_no_path_is_refused(path):
         sweeping(SETTING, TASKS, None, path)
 
 
+def test_a_folder_and_a_pipe_hold_no_results(tmp_path):
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, *tmp_path.iterdir()):
+        with pytest.raises(ValueError, match="results: .* is a folder, a device or a pipe"):
+            sweeping(SETTING, TASKS, None, path)
+
+
 def test_no_folder_for_the_results(tmp_path):
     with pytest.raises(FileNotFoundError, match="results: there is no folder"):
         sweeping(SETTING, TASKS, None, tmp_path / "none" / "r.jsonl")
