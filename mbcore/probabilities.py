@@ -8,6 +8,8 @@ a value follows from the nodes that compute it, whatever names it was given on t
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from math import isclose
 
 from .graph import Contraction, Map, Softmax, form
@@ -55,37 +57,92 @@ class Kinds:
                 self.rename(out, [(node.arg, 1.0)])
 
     def softmax_index(self, node):
-        """The index over which a node is a softmax: by its name, or written exp(s) / sum(exp(s))."""
+        """The index over which a node adds up to 1, as a softmax does; None for any other node.
+
+        A softmax by its name, a share such as exp(s[y]) / sum(exp(s[y])), a mixture of softmaxes.
+        """
         if isinstance(node, Softmax):
             return node.over
-        factors = self.one_product(node)
-        for above, below in (factors, factors[::-1]) if len(factors) == 2 else ():
+        if not isinstance(node, Contraction) or len(node.terms) != 1:
+            return None
+        return self.share_over(node.terms[0]) or self.mixture_over(node)
+
+    def share_over(self, term):
+        """The index of x[y] / sum(x[k], over=k), where x is a product of which a factor is positive
+        by its form.
+        """
+        for k, below in enumerate(term.factors):
             inverse = self.made.get(below.name)
             if isinstance(inverse, Map) and inverse.function == "power" and inverse.exponent == -1:
-                whole = self.one_product(self.made.get(inverse.arg.name))
-                if len(whole) == 1 and self.is_exp(above):
-                    return self.share_over(above, whole[0], inverse.arg.indices)
+                total = self.made.get(inverse.arg.name)
+                above = term.factors[:k] + term.factors[k + 1 :]
+                if isinstance(total, Contraction) and len(total.terms) == 1:
+                    swap = dict(zip(inverse.out.indices, below.indices))
+                    kept = [swap[i] for i in inverse.arg.indices]
+                    return self.same_product(replace(term, factors=above), total, kept)
         return None
 
-    def share_over(self, above, summed, kept):
-        """The one index over which `above` is summed below, under this letter or another one."""
-        own, other = (set(ref.indices) - set(kept) for ref in (above, summed))
-        if len(own) != 1 or len(other) != 1:
+    def same_product(self, term, total, kept):
+        """The letter of `term` over which `total` sums it, under this letter or another one.
+
+        kept: the letters of the total as they stand beside the term.
+        """
+        inner = total.terms[0]
+        own = {i for f in term.factors for i in f.indices} - set(kept)
+        summed = {i for f in inner.factors for i in f.indices} - set(total.out.indices)
+        if len(own) != 1 or len(summed) != 1 or term.powers or inner.powers:
             return None
-        over = min(own)
-        same = form(above, self.made) == form(summed, self.made, {min(other): over})
-        return over if same else None
+        over, swap = min(own), dict(zip(total.out.indices, kept))
+        swap[min(summed)] = over
+        forms = [form(f, self.made) for f in term.factors]
+        same = Counter(forms) == Counter(form(f, self.made, swap) for f in inner.factors)
+        positive = any(map(self.is_positive, term.factors))
+        negative = any(self.is_raw(f, over) for f in term.factors)
+        known = same and isclose(term.coefficient, inner.coefficient)
+        return over if known and positive and not negative else None
 
-    def one_product(self, node):
-        """The factors, where a node is one product with no number in front; else none."""
-        if not isinstance(node, Contraction) or len(node.terms) != 1:
-            return ()
+    def mixture_over(self, node):
+        """The index over which a mixture of softmaxes adds up to 1.
+
+        Examples: mean(P[b,y], over=b), and g[k] * P[k,y] with g a softmax over k. Summing over y leaves what P was multiplied with; then over k, and so on until 1 is left.
+        """
         term = node.terms[0]
-        return term.factors if term.coefficient == 1 and not term.powers else ()
+        means = [i for i, power in term.powers if power == -1]
+        summed = {i for f in term.factors for i in f.indices} - set(node.out.indices)
+        summed |= set(means)                    # b may be pending
+        if term.coefficient != 1 or len(means) < len(term.powers) or not summed:
+            return None
+        for y in node.out.indices:
+            left, letters = list(term.factors), {y, *summed}
+            while letters:
+                last = [i for i in letters if self.adds_up(i, left, means)]
+                if not last:
+                    break
+                letters.discard(last[0])
+                left = [f for f in left if last[0] not in f.indices]
+            if not letters and not left:
+                return y
+        return None
 
-    def is_exp(self, ref):
+    def adds_up(self, letter, factors, means):
+        """Whether the sum over this letter is 1: one softmax over it is left, or a mean's 1/B."""
+        bearing = [f for f in factors if letter in f.indices]
+        if letter in means:
+            return not bearing
+        return len(bearing) == 1 and self.is_mixed(self.softmaxes(bearing[0], letter))
+
+    def is_mixed(self, softmaxes):
+        """Whether these shares, {name: number} or {}, are positive and together 1."""
+        shares = softmaxes.values()
+        return bool(shares) and min(shares) > 0 and isclose(sum(shares), 1)
+
+    def is_positive(self, ref):
+        """Whether a value is never negative by its form, whatever it is computed from."""
         node = self.made.get(ref.name)
-        return isinstance(node, Map) and node.function == "exp"
+        if isinstance(node, Map):
+            even = node.function == "power" and node.exponent % 2 == 0
+            return even or node.function in ("exp", "sigmoid", "sqrt", "relu")
+        return ref.name in self.over
 
     def rename(self, out, terms):
         """out = the sum of number * value over (value, number), where all have the same indices in
@@ -132,11 +189,12 @@ class Kinds:
             return
         index = loss.over[0]
         softmaxes = self.softmaxes(scores, index)
-        mixed = softmaxes and min(softmaxes.values()) > 0 and isclose(sum(softmaxes.values()), 1)
-        if loss.function == "cross_entropy" and mixed:
+        if loss.function == "cross_entropy" and self.is_mixed(softmaxes):
             names = " and ".join(softmaxes)
+            made = self.made[names] if len(softmaxes) == 1 else None
+            mixed = isinstance(made, Contraction) and self.mixture_over(made)
             is_one = (
-                "is a softmax already"
+                f"is a {'mixture of softmaxes' if mixed else 'softmax already'}"
                 if names == scores.name
                 else f"is the softmax {names} by another name"
             )

@@ -77,6 +77,8 @@ BY_HAND = [
     "P[y] = exp(s[y]) / sum(exp(s[k]), over=k)",
     "P[y] = exp(s[y] / 2) / sum(exp(s[k] / 2), over=k)",
     "e[y] = exp(s[y])\nP[y] = e[y] / sum(e[k], over=k)",
+    "P[y] = s[y]**2 / sum(s[k]**2, over=k)",
+    "R[y] = softmax(s[y], over=y)\nP[y] = w * R[y] / sum(w * R[k], over=k)",
 ]
 
 
@@ -105,8 +107,30 @@ def test_transposed_and_mixed_softmaxes_are_softmaxes():
     mb.equations(mixed.replace("cross_entropy", "nll"))
 
 
+EXPERTS = "g[k] = softmax(A[k,i]*x[i], over=k)\nE[k,y] = softmax(D[k,y,i]*x[i], over=y)\n"
+MIXTURES = [
+    EXPERTS + "M[y] = g[k] * E[k,y]",
+    EXPERTS + "T[k,l] = softmax(F[k,l], over=l)\nM[y] = g[k] * T[k,l] * E[l,y]",
+    EXPERTS + "M[y] = mean(E[k,y], over=k)",
+    "M[y] = softmax(A[k,i]*x[i], over=k) * softmax(D[k,y,i]*x[i], over=y)",
+    "z[u] = sum(exp(q[u,y]), over=y)\nP[t,y] = exp(q[t,y]) / z[t]\nM[y] = mean(P[t,y], over=t)",
+    SOFTMAX + "M[y] = mean(P[y], over=b)",
+]
+
+
+@pytest.mark.parametrize("text", MIXTURES)
+def test_a_mixture_of_softmaxes_is_refused_by_cross_entropy(text):
+    with pytest.raises(mb.NotationError, match="M is a mixture of softmaxes: use nll"):
+        mb.equations(text + "\nL = cross_entropy(M[y], target)")
+    mb.equations(text + "\nL = nll(M[y], target)")
+
+
 NO_SOFTMAX = {  # cross_entropy's to take: no probabilities over its class index
     "twice": SOFTMAX + "Q[y] = 2 * P[y]\nL = cross_entropy(Q[y], target)",
+    "learned weights": EXPERTS + "M[y] = E[k,y] * U[k]\nL = cross_entropy(M[y], target)",
+    "the wrong index": EXPERTS + "M[y] = sum(E[k,y], over=k)\nL = cross_entropy(M[y], target)",
+    "scores mixed": EXPERTS + "M[y] = g[k] * (D[k,y,i]*x[i])\nL = cross_entropy(M[y], target)",
+    "shares of scores": SCORES + "Q[y] = s[y] / sum(s[k], over=k)\nL = cross_entropy(Q[y], target)",
     "log": SOFTMAX + "Q[y] = log(P[y])\nL = cross_entropy(Q[y], target)",
     "sigmoid": "s[y] = sigmoid(W[y,i]*x[i])\nL = cross_entropy(s[y], target)",
     "over positions": "P[t,y] = softmax(W[t,y,i]*x[i], over=t)\nL = sum(cross_entropy(P[t,y], target[t]), over=t)",
