@@ -148,18 +148,43 @@ def characters(n, alphabet="abcdefgh ", transitions=None, concentration=0.3, see
     if P.shape != (A, A) or not (P >= 0).all() or not np.allclose(P.sum(axis=1), 1, atol=1e-12):
         wanted = f"{A} rows of {A} probabilities, each row with the sum 1"
         raise ValueError(f"transitions: expected {wanted}; got {shown(transitions)}")
-    balance = np.vstack([P.T - np.eye(A), np.ones(A)])              # pi P = pi, sum pi = 1
-    if np.linalg.matrix_rank(balance, tol=1e-10) < A:
+    pi = _stationary(P)
+    if pi is None:
         said = "seed, concentration" if transitions is None else "transitions"
         raise ValueError(f"{said}: expected one stationary distribution; "
                          "got a chain that falls apart into several")
-    pi = np.linalg.lstsq(balance, np.append(np.zeros(A), 1.0), rcond=None)[0].clip(0)
     # + 0.0: no -0.0 of a text that is certain
     entropy = float(-(pi[:, None] * P * np.log(np.where(P > 0, P, 1))).sum()) + 0.0
     text = _walk(np.cumsum(P, axis=1), np.cumsum(pi), for_text.random(n))
     for array in (text, P, pi):
         array.setflags(write=False)
     return Characters(text, alphabet, P, pi, entropy, exp(entropy))
+
+
+def _stationary(P):
+    """pi[k] with pi P = pi, to rounding also where states are hardly ever left; None if several.
+
+    Nothing is subtracted: W. Grassmann, M. Taksar and D. Heyman 1985, doi:10.1287/opre.33.5.1107.
+    """
+    reached = np.eye(len(P)) + P > 0            # reached[k,l]: l comes after k at some time
+    while True:
+        farther = reached.astype(np.float32) @ reached > 0
+        if (farther == reached).all():
+            break
+        reached = farther
+    lasting = (reached <= reached.T).all(axis=1)        # whatever comes after k leads back to it
+    if not reached[np.ix_(lasting, lasting)].all():
+        return None
+    Q = P[np.ix_(lasting, lasting)]
+    own = np.ones(len(Q))
+    for k in range(len(Q) - 1, 0, -1):          # leave out state k: its ways go on through it
+        Q[:k, k] /= Q[k, :k].sum()
+        Q[:k, :k] += np.outer(Q[:k, k], Q[k, :k])
+    for k in range(1, len(Q)):
+        own[k] = own[:k] @ Q[:k, k]
+    pi = np.zeros(len(P))
+    pi[lasting] = own / own.sum()
+    return pi
 
 
 def _walk(rows, first, draws):

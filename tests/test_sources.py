@@ -70,6 +70,22 @@ def test_entropy_of_two_states():
     assert c.perplexity == pytest.approx(math.exp(c.entropy))
 
 
+@pytest.mark.parametrize("p, q", [(1e-9, 3e-9), (1e-13, 1e-14), (1e-300, 1e-300), (0.5, 1e-12)])
+def test_a_chain_that_hardly_ever_leaves_its_states(p, q):
+    c = characters(10, "ab", [[1 - p, p], [q, 1 - q]])
+    np.testing.assert_allclose(c.stationary, [q / (p + q), p / (p + q)], rtol=1e-13)
+
+
+def test_states_that_are_left_for_good_count_nothing():
+    P = [[0.2, 0.8, 0, 0], [0.7, 0.3, 0, 0], [0, 0, 0.5, 0.5], [0.1, 0, 0.4, 0.5]]
+    c = characters(10, "abcd", P)
+    np.testing.assert_allclose(c.stationary, [7 / 15, 8 / 15, 0, 0], rtol=1e-14)
+    certain = characters(5, "ab", [[1, 0], [0.5, 0.5]])
+    assert str(certain) == "aaaaa" and str(certain.entropy) == "0.0"
+    with pytest.raises(ValueError, match="transitions: expected one stationary distribution"):
+        characters(5, "abc", [[1, 0, 0], [0.5, 0, 0.5], [0, 0, 1]])
+
+
 def test_entropy_of_known_texts():
     assert characters(10, "abcd", np.full((4, 4), 0.25)).perplexity == pytest.approx(4)
     cycle = characters(30, "abc", [[0, 1, 0], [0, 0, 1], [1, 0, 0]])             # periodic, nothing is left to guess
@@ -120,7 +136,7 @@ def test_text_is_the_seeds():
     (lambda: characters(5, "ab", [["a", "b"], ["c", "d"]]), "transitions: expected real numbers"),
     (lambda: characters(5, "ab", [0.5, 0.5]), "transitions: expected 2 rows of 2 probabilities"),
     (lambda: characters(5, concentration=1e308), "concentration: expected a finite number .* at most"),
-    (lambda: characters(5, concentration=1e-3), "seed, concentration: expected one stationary"),
+    (lambda: characters(5, "abcd", concentration=1e-3, seed=19), "seed, concentration: expected one"),
     (lambda: characters(5, concentration=np.inf), "concentration: expected a finite number"),
     (lambda: teacher(classes=1), "classes: expected a whole number of at least 2, got 1"),
     (lambda: characters(0), "n: expected a whole number of at least 1"),
