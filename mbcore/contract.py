@@ -40,11 +40,13 @@ def broken(loss, scores, target) -> str | None:
     scale = np.abs(own).mean()
     if not abs(together - own.mean()) <= (SHARE + _rounding(whole)) * scale:
         return _unlike(loss, scores, target, together, own)
-    return (
-        _shares(whole, own, scale)
-        or _other_gradient(loss, scores, target, own)
-        or _not_scores(loss, scores, target)
-    )
+    wrong = _shares(whole, own, scale) or _other_gradient(loss, scores, target, own)
+    if wrong:
+        return wrong
+    try:
+        return _not_scores(loss, scores, target)
+    except Exception:  # a loss that refuses scores of 0, as a distribution of probabilities does
+        return None
 
 
 def not_a_loss(found, n: int) -> str | None:

@@ -12,7 +12,7 @@ from math import isfinite
 import numpy as np
 
 from .given import nothing_told, uneven
-from .trial import ORDERS
+from .trial import ORDERS, STEPS
 
 FALLEN = 0.01  # of the loss at the start: the least fall that counts
 CHANCE = 0.002  # how likely chance alone may do as well on held-out examples, at most
@@ -48,18 +48,20 @@ def afterwards(tried, noise, held) -> str | None:
     """Why the trainings tell nothing, or None where they have a signal."""
     first, last, steps = noise.loss[0], noise.loss[-1], int(noise.steps[-1])
     lowest = float(np.min(noise.loss))
+    cause = likely(tried)
+    if not cause and steps < STEPS:
+        cause = f". More seconds allow more than {steps} steps"
     course = f"{first:.3g} at the start, {last:.3g} after {steps} steps"
     if not first - lowest > FALLEN * abs(first):
-        trained = ", or the network has been trained already" if tried.trained else ""
-        return f"the loss of the trial did not fall ({course}){trained}{likely(tried)}"
+        return f"the loss of the trial did not fall ({course}){cause}"
     chance = tried.chance()
     if chance is not None and not lowest < (1 - FALLEN) * chance:
         return (
             f"the loss of the trial did not fall ({course}) below {chance:.3g}, which the"
-            f" frequencies of the classes give without a look at x{likely(tried)}"
+            f" frequencies of the classes give without a look at x{cause}"
         )
     if (1 + held.as_low) / (1 + ORDERS) > CHANCE:
-        return f"the loss of the trial fell ({course}), but {_learned_nothing(held)}{likely(tried)}"
+        return f"the loss of the trial fell ({course}), but {_learned_nothing(held)}{cause}"
     if not isfinite(noise.average):
         return (
             "the mean gradient drowns in the noise of its examples at every look, so the noise"
@@ -93,4 +95,6 @@ def likely(tried) -> str:
     cause = uneven(tried.examples)
     if cause is None and tried.all_zero:
         cause = "every parameter is 0 at the start, so that units of a layer stay alike. Draw them"
+    if cause is None and tried.trained:
+        cause = "the network has been trained already, to a loss that such steps do not lower"
     return f". The likely cause: {cause}" if cause else ""

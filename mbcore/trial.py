@@ -82,8 +82,8 @@ def clocked(tried, seconds):
     if len(measured.sizes) < 3:
         raise ValueError(
             f"seconds: expected more of them: a step on {measured.sizes[0]} takes"
-            f" {measured.seconds[0]:.2g} s, so that only {len(measured.sizes)} batch sizes could be"
-            " timed, and 3 are needed"
+            f" {measured.seconds[0]:.2g} s, so that of the 3 batch sizes to be timed there was time"
+            f" for {len(measured.sizes)}"
         )
     line = fit(measured.sizes, measured.seconds)
     yield 1.0, {"line": line, "B_trial": _trial_size(tried, line)}

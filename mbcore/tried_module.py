@@ -79,7 +79,10 @@ class TriedModule(Tried):
             )
         self.on = self.learned[0].device
         if self.on.type == "meta":
-            raise ValueError("net: expected a module with numbers in it, got one on the device meta")
+            raise ValueError("net: expected a module with numbers in it, got one on device meta")
+        for name, p in self.net.named_parameters():  # a buffer may be a mask of -inf
+            if not p.isfinite().all():
+                raise ValueError(f"net: expected finite parameters, got inf or nan in {name}")
         self.device = "gpu" if self.on.type == "cuda" else "cpu"
         with self.private(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PyTorch warns of broadcasting; it is refused below
@@ -211,10 +214,7 @@ class TriedModule(Tried):
             scores = self.net(x)
             self.target_counts = self._told_apart(scores, target)
             wrong = contract.broken(self._loss, scores, target)
-            if not wrong:
-                for p in self.learned:
-                    p.mul_(LARGER)
-                wrong = contract.squashed(self._loss, scores, self.net(x), target)
+            wrong = wrong or self._squashed(x, scores, target)
             for other in () if wrong else self._other_targets(len(at)):
                 wrong = wrong or contract.broken(
                     self._loss, scores, self._target[self._places(other)]
@@ -222,6 +222,15 @@ class TriedModule(Tried):
         self.reset()
         if wrong:
             raise ValueError(f"loss: expected {wrong}")
+
+    def _squashed(self, x, scores, target):
+        """Whether a sigmoid is taken twice, in words. The copy's parameters are enlarged for it."""
+        for p in self.learned:
+            p.mul_(LARGER)
+        try:
+            return contract.squashed(self._loss, scores, self.net(x), target)
+        except Exception:  # not of that kind: a distribution that refuses inf, for example
+            return None
 
     def _told_apart(self, scores, target):
         """Whether another target makes another loss."""

@@ -3,6 +3,7 @@ right one taken."""
 
 import copy
 import random
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -60,6 +61,21 @@ def losses(torch):
         "weighted each": labels(lambda s, t: weight[t] * F.cross_entropy(s, t, **each), None),
         "margin": labels(F.multi_margin_loss, None),
         "squares": values(F.mse_loss, None, VALUES[:, None]),
+        "squares, each": values(lambda s, t: F.mse_loss(s, t, **each), None, VALUES[:, None]),
+        "squares, each, broadcast": values(
+            lambda s, t: F.mse_loss(s, t, **each), "broadcast", VALUES
+        ),
+        "each of three": (lambda s, t: F.mse_loss(s, t, **each), 3, np.eye(3)[T], "mean over"),
+        "of a distribution": labels(
+            lambda s, t: -torch.distributions.Categorical(s.softmax(1)).log_prob(t), None
+        ),
+        "without its minus": labels(lambda s, t: -F.cross_entropy(s, t), "minus of -log P"),
+        "log P": labels(
+            lambda s, t: s.log_softmax(1).gather(1, t[:, None]).mean(), "minus of -log P"
+        ),
+        "whole numbers for two classes": values(
+            lambda s, t: F.binary_cross_entropy_with_logits(s[:, 0], t), "float32", T
+        ),
         "huber, squeezed": values(lambda s, t: F.huber_loss(s[:, 0], t), None, VALUES),
         "negative": values(
             lambda s, t: F.gaussian_nll_loss(s, t, torch.full_like(s, 1e-2)) - 9,
@@ -129,7 +145,7 @@ def test_a_loss_is_taken_or_named(torch, name):
         at = np.arange(50)
         assert found.own_losses(at).mean() == pytest.approx(found.loss(at), rel=1e-5)
     else:
-        with pytest.raises(ValueError, match=f"^loss: .*{said}"):
+        with pytest.raises(ValueError, match=f"^(loss|net): .*{said}"):
             tried(torch, module(torch, outputs), given, loss)
 
 
@@ -149,6 +165,24 @@ def test_a_softmax_too_many_or_too_few_is_named(torch):
         else:
             with pytest.raises(ValueError, match=f"^loss: .*{said}"):
                 tried(torch, net, loss=loss)
+
+
+def test_a_sigmoid_too_many_is_named(torch):
+    """By scores between 0 and 1 whatever the parameters are; raw scores may lie there too."""
+    F, nn = torch.nn.functional, torch.nn
+    given = (X, (T[:, None] > 0).astype("float32"))
+    for end in (nn.Sigmoid(), nn.Identity()):
+        net = nn.Sequential(module(torch, 1), end)
+        with torch.no_grad():
+            net[0][-1].weight.mul_(0.01)
+            net[0][-1].bias.fill_(0.5)
+        tried(torch, net, given, F.mse_loss)
+        if isinstance(end, nn.Identity):
+            tried(torch, net, given, F.binary_cross_entropy_with_logits)
+        else:
+            tried(torch, net, given, F.binary_cross_entropy)
+            with pytest.raises(ValueError, match="^loss: .*takes the sigmoid itself"):
+                tried(torch, net, given, F.binary_cross_entropy_with_logits)
 
 
 def test_a_rare_ignored_label_is_found(torch):
@@ -209,8 +243,25 @@ def coupled(torch):
         def forward(self, x):
             return x - x.mean(dim=0)
 
+    class Hidden(nn.Module):
+        """Returns what an LSTM returns as well, which is [layer, example, j]."""
+
+        def __init__(self):
+            super().__init__()
+            self.inner, self.last = nn.LSTM(1, 5, batch_first=True), nn.Linear(5, 3)
+
+        def forward(self, x):
+            hidden = self.inner(x[:, :, None])[1]
+            return self.last(hidden[0][-1]), hidden
+
+    class Drawing(nn.Module):
+        def forward(self, x):
+            return x * random.random() + np.random.random()
+
     return {
         "plain": (module(torch), False),
+        "hidden state": (Hidden(), False),
+        "random numbers of Python and NumPy": (module(torch, 3, Drawing()), False),
         "dropout": (module(torch, 3, nn.Dropout(0.5)), False),
         "layer norm": (module(torch, 3, nn.LayerNorm(5)), False),
         "batch norm": (module(torch, 3, nn.BatchNorm1d(5)), True),
@@ -228,7 +279,9 @@ def coupled(torch):
 @pytest.mark.parametrize("name", list(coupled(pytest.importorskip("torch"))))
 def test_coupled_examples_are_known(torch, name):
     net, expected = coupled(torch)[name]
-    found = tried(torch, net)
+    cross_entropy = torch.nn.functional.cross_entropy
+    loss = lambda s, t: cross_entropy(s[0] if isinstance(s, tuple) else s, t)
+    found = tried(torch, net, loss=loss)
     assert bool(found.coupled) == expected
     if expected:
         a = advise(net, DATA, torch.nn.functional.cross_entropy, seconds=0.2)
@@ -338,6 +391,61 @@ def test_under_inference_mode(torch):
         a = advise(net, DATA, torch.nn.functional.cross_entropy, seconds=0.3)
         assert torch.is_inference_mode_enabled()
     assert a.throughput is not None and all(p.grad is None for p in net.parameters())
+
+
+def test_modules_that_are_hard_to_copy(torch):
+    """Scripted, with a computed tensor kept, with scores in an object: all are advised on, none is
+    changed."""
+    nn, F = torch.nn, torch.nn.functional
+
+    class Keeping(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = module(torch)
+            self.register_buffer("mask", torch.tensor(-np.inf))
+
+        def forward(self, x):
+            self.scores = self.inner(x)
+            return SimpleNamespace(scores=self.scores)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what PyTorch calls old
+        normed = nn.Sequential(nn.utils.weight_norm(nn.Linear(6, 5)), nn.ReLU(), nn.Linear(5, 3))
+        nets = (torch.jit.script(module(torch)), normed, Keeping())
+        for net in nets:
+            net(torch.zeros(2, 6))
+            before = copy.deepcopy(dict(net.state_dict()))
+            loss = lambda s, t: F.cross_entropy(getattr(s, "scores", s), t)
+            found = tried(torch, net, loss=loss)
+            start = found.loss(np.arange(60))
+            found.step(np.arange(60), 0.1)
+            assert found.loss(np.arange(60)) < start
+            assert all(torch.equal(p, before[name]) for name, p in net.state_dict().items())
+
+
+def test_a_loss_that_raises_at_nan_has_diverged(torch):
+    """As torch.distributions do; what is raised at finite scores is passed on."""
+    normal = torch.distributions.Normal
+    loss = lambda s, t: -normal(s[:, 0], s[:, 1].exp()).log_prob(t).mean()
+    found = tried(torch, module(torch, 2), (X, VALUES), loss)
+    at = np.arange(32)
+    for _ in range(9):
+        found.step(at, 1e9)
+    assert np.isnan(found.step(at, 1e9)) and np.isnan(found.loss(at))
+
+
+def test_a_loss_without_targets(torch):
+    """A triplet in x, with targets that mean nothing; but one target for all is no data for a loss
+    that asks for it."""
+    F = torch.nn.functional
+    triplets = np.stack([X, X + 0.1, np.roll(X, 1, axis=0)], axis=1)
+    loss = lambda s, t: F.triplet_margin_loss(s[:, 0], s[:, 1], s[:, 2])
+    net = torch.nn.Linear(6, 3)
+    for target in (np.zeros(240), T):
+        assert not tried(torch, net, (triplets, target), loss).target_counts
+        a = advise(net, (triplets, target), loss, seconds=0.5)
+        assert a.batch is not None and not a.held.targets and a.held.own < a.held.others
+    assert tried(torch, given=(X, T * 0)).target_counts
 
 
 # ------------------------------------------------------------------ precision
@@ -464,6 +572,22 @@ def wrong(torch):
         "net: .*index out of range",
     )
     lazy = nn.Sequential(nn.LazyLinear(3))
+    found["letters with a point"] = (
+        nn.Sequential(nn.Embedding(9, 3), nn.Flatten(), nn.Linear(12, 3)),
+        F.cross_entropy,
+        (letters.astype("float32"), T),
+        "net: .*Embedding takes whole numbers",
+    )
+    found["two scores for one target"] = (
+        module(torch, 2),
+        F.mse_loss,
+        (X, VALUES),
+        r"net: .*float32 \[16, 2\]",
+    )
+    broken = module(torch)
+    nn.init.constant_(broken[0].bias, np.nan)
+    found["nan within"] = (broken, F.cross_entropy, (X, T), "net: .*nan in 0.bias")
+    found["without numbers"] = (module(torch).to("meta"), F.cross_entropy, (X, T), "net: .*meta")
     found["a lazy module"] = (lazy, F.cross_entropy, (X, T), "net: .*lazy")
     found["nothing to learn"] = (
         module(torch).requires_grad_(False),

@@ -97,6 +97,25 @@ def test_rare_classes_are_a_signal():
     assert advise(network(6, 2), (x, target), seconds=1.0).batch is not None
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_very_rare_classes_and_a_weak_value_are_signals(seed):
+    """Two examples in a hundred; and a value of which x tells a tenth."""
+    rng = np.random.default_rng(seed)
+    target = (np.arange(1000) % 50 == 0).astype(int)
+    x = rng.normal(size=(1000, 6)) + 4 * target[:, None] * np.eye(6)[0]
+    assert advise(network(6, 2), (x, target), seconds=1.0, seed=seed).batch is not None
+    squares = mb.equations("s = W[i] * x[i] + C\nL = (s - target)**2").with_index("b")
+    net = squares.compile(b=16, i=6).init(rng)
+    value = 0.33 * x[:, 1] + rng.normal(size=1000)
+    assert advise(net, (x, value), seconds=1.0, seed=seed).batch is not None
+
+
+def test_eight_examples_are_enough_for_the_clock():
+    """On a slow machine, too: three batch sizes are found among 8 examples."""
+    a = advise(network(6, 3), (X[:8], np.arange(8) % 3), seconds=0.01)
+    assert len(a.throughput.sizes) >= 3 and "More seconds allow" in a.why_not
+
+
 def test_a_trained_network_starts_from_what_it_has_learned():
     """Its trainings start from its own parameters; a fresh one's from others like them too."""
     net = network()
@@ -193,6 +212,17 @@ def test_uneven_features(sizes, said):
     x = np.random.default_rng(0).normal(size=(100, 3)) * sizes
     found = uneven(read((x, np.arange(100))))
     assert found is None if said is None else said in found
+
+
+@pytest.mark.parametrize(
+    "size, said", [(1.0, None), (1e5, "2.*e.05 in size"), (1e-4, "targets"), (0.1, None)]
+)
+def test_targets_far_from_1(size, said):
+    rng = np.random.default_rng(0)
+    target = size * (2 + rng.normal(size=100))
+    found = uneven(read((rng.normal(size=(100, 3)), target)))
+    assert found is None if said is None else re.search(said, found)
+    assert uneven(read((rng.normal(size=(100, 3)), np.eye(999)[:100]))) is None
 
 
 def test_columns_of_a_frame_are_named():
