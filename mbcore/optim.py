@@ -196,6 +196,7 @@ class Rule(Kept):
         pairs = _pairs(params, grads)
         lead = getattr(lr, "ndim", int(isinstance(lr, (list, tuple))))
         lr = _rate(lr, lead, pairs)
+        self._check_fits(pairs)
         kept = [self._arrays_for(name, p) for name, p, _ in pairs]
         calls = []
         later = Later(xp_of(pairs[0][1]), calls)
@@ -203,6 +204,12 @@ class Rule(Kept):
             move = Move(name, p, g, _spread(lr, p), self.steps + 1, lead)
             self._move(later, move, *arrays.values())
         at_once([*calls, self._moved(kept)])
+
+    def _check_fits(self, pairs):
+        """Refuse a number of this rule that is inf in the type of a parameter."""
+        for dtype in {p.dtype for _, p, _ in pairs}:
+            for name in NOT_NEGATIVE:
+                rate(getattr(self, name, 0.0), (), dtype.type, name)
 
     def _decayed(self, later, move, out):
         """g + weight_decay p; g itself where nothing decays."""
@@ -332,7 +339,8 @@ class Adam(Rule):
 
     m' = m / (1 - beta1^t), v' = v / (1 - beta2^t) after t updates. D. Kingma and J. Ba,
     arXiv:1412.6980. weight_decay is decoupled, w <- (1 - lr weight_decay) w before the rest, as in
-    AdamW: I. Loshchilov and F. Hutter, arXiv:1711.05101.
+    AdamW: I. Loshchilov and F. Hutter, arXiv:1711.05101. With epsilon = 0 an entry is 0/0, nan,
+    for as long as its gradients are all exactly 0, as in PyTorch.
     """
 
     beta1: float = 0.9
@@ -379,13 +387,32 @@ class LARS(Rule):
     def __post_init__(self):
         super().__post_init__()
         self.replicas = whole("replicas", self.replicas, 0)
-        if isinstance(self.unscaled, str) or not all(
-            isinstance(name, str) for name in self.unscaled
-        ):
+        names = self.unscaled
+        try:
+            self.unscaled = () if isinstance(names, str) else tuple(names)
+        except TypeError:
+            self.unscaled = (None,)
+        if isinstance(names, str) or not all(isinstance(name, str) for name in self.unscaled):
             raise WrongKind(
-                f"unscaled: expected names of parameters, as ('C0', 'C1'), got "
-                f"{shown(self.unscaled)}"
+                f"unscaled: expected names of parameters, as ('C0', 'C1'), got {shown(names)}"
             )
+
+    def _check_fits(self, pairs):
+        """As of any rule; and that there are such parameters, with axes for the replicas."""
+        super()._check_fits(pairs)
+        shapes = {name: p.shape for name, p, _ in pairs}
+        for name in self.unscaled:
+            if name not in shapes:
+                raise ValueError(
+                    f"unscaled: expected names of parameters that have a gradient "
+                    f"({', '.join(shapes)}), got {name!r}"
+                )
+        for name, shape in shapes.items():
+            if self.replicas > len(shape) or 0 in shape:
+                raise ValueError(
+                    f"params[{name!r}]: expected numbers, with {self.replicas} axes in front for "
+                    f"replicas, got shape {shape}"
+                )
 
     def _move(self, later, move, scratch, v):
         lr = move.lr
@@ -399,8 +426,19 @@ class LARS(Rule):
         reads p and g."""
         p, depth = move.p, max(self.replicas, move.lead)
         axes = tuple(range(depth, p.ndim))
-        w, n = (xp.sqrt(xp.multiply(a, a, out=scratch).sum(axis=axes)) for a in (p, move.g))
+        w, n = (_norm(xp, a, axes, scratch) for a in (p, move.g))
         both = xp.sign(w) * xp.sign(n)  # 1 or 0, without asking a GPU for it
         neither = both * -1 + 1
         found = w * self.trust / (n + w * self.weight_decay + neither) * both + neither
         return found.reshape(p.shape[:depth] + (1,) * (p.ndim - depth))
+
+
+def _norm(xp, a, axes, scratch):
+    """||a|| over these axes. Where squares would be 0 or inf, a is divided by its largest first."""
+    ends = np.finfo(a.dtype)
+    largest = xp.abs(a, out=scratch).max(axis=axes)
+    usual = (largest > ends.tiny**0.25) & (largest < ends.max**0.25) | (largest == 0)
+    unit = xp.where(usual, largest * 0 + 1, largest)
+    apart = unit.reshape(a.shape[: a.ndim - len(axes)] + (1,) * len(axes))
+    xp.divide(a, apart, out=scratch)
+    return xp.sqrt(xp.multiply(scratch, scratch, out=scratch).sum(axis=axes)) * unit
