@@ -103,7 +103,7 @@ def test_every_row_of_the_table_is_reached(sentence):
 
 @pytest.mark.parametrize("solution, told", [
     (loop({"over": "K"}), "stopped with IndexError"), (lambda L, F, lag: None, "returns nothing"),
-    (lambda L, F, lag: "a", "the numbers differ|shape"),
+    (lambda L, F, lag: "a", "the numbers differ|shape|returns a str, where real numbers"),
     (lambda L, F, lag: 0.0, "the numbers differ"), (lambda L, F, lag: L, "has the shape"), (lambda L: 0, "TypeError"),
     (3, "expected a function of L, F and lag"),
     (lambda L, F, lag: in_arrays(L, F, 2), "right when K = 7, lag = 2, but not when K = 5, lag = 0")])

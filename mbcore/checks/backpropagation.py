@@ -6,6 +6,7 @@ from math import sqrt
 
 import numpy as np
 
+from ..checking import real, whole
 from .feedback import Case, Feedback, function, number, outcome
 
 
@@ -91,8 +92,13 @@ def backward(solution):
     small = [_layer_case(*sizes) for sizes in ((1, 1, 1), (2, 1, 1), (1, 2, 1), (1, 1, 2))]
     told, error = outcome(solution, cases[0]) if callable(solution) else ((), "no function")
     if not error and not (isinstance(told, (tuple, list)) and len(told) == len(PARTS)):
-        kind = "nothing" if told is None else f"one {type(told).__name__}"
+        several = isinstance(told, (tuple, list))
+        kind = f"{len(told)} values" if several else f"one {type(told).__name__}"
+        kind = "nothing" if told is None else kind
         return Feedback(False, f"your function returns {kind}; end it with return x_grad, W0_grad, C0_grad.")
+    for (name, _), part in zip(PARTS, told or ()):
+        if part is None:
+            return Feedback(False, f"your function returns nothing for {name.split('[')[0]}.")
     for tried in (cases[:1], cases):            # all three in the first case, before the sizes differ
         for k, (name, forms) in enumerate(PARTS):
             right, wrong = table(forms)
@@ -124,6 +130,7 @@ def _layer_case(B, I, J):
 
 def learning_rate(answer, lr=0.1, B=32):
     """Check the learning rate with which 1/B in W.grad and in the update makes the step that 1/B in W.grad makes with lr."""
+    lr, B = real("lr", lr, above=0), whole("B", B)
     wrong = {
         f"the other way: her step is {B} times too small already, and with this η it would be {B * B} times too small.": lr / B,
         "then nothing is undone: the second 1/B is still there.": lr,

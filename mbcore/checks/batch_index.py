@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..checking import shown
+from ..checking import shown, whole
 from ..equations import equations
 from .feedback import Case, Feedback, as_set, function
 
@@ -123,6 +123,10 @@ def silent_trap(answer, J=32, largest=64):
     if answer is None:
         return Feedback(False, "expected a set of batch sizes such as {1, 2}, "
                         f"got {shown(given)}.")
+    J, largest = whole("J", J), whole("largest", largest)
+    outside = sorted(B for B in answer if not 1 <= B <= largest)
+    if outside:
+        return Feedback(False, f"asked are the batch sizes from 1 to {largest}; {outside[0]} is none of them.")
     silent = {B for B in range(1, largest + 1) if _trap_runs(B, J)}
     if answer == silent:
         return Feedback(True, f"it runs at B = J = {J}, and at B = 1, where a {J} x {J} array comes out and no one asked for it. "

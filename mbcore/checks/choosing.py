@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from ..checking import shown
+from ..checking import real, shown
 from .feedback import Feedback, as_number, number, word
 
 
 def best_batch(answer, t0=200e-6, t1=0.02e-6, B_crit=400, before=2e-6):
     """Check the B that makes (1 + B_crit/B)(t0 + B t1) least. before: t1 on the machine that one had."""
+    t0, t1, before = (real(name, t, above=0) for name, t in (("t0", t0), ("t1", t1), ("before", before)))
+    B_crit = real("B_crit", B_crit, above=0)
     knee, old = t0 / t1, (B_crit * t0 / before) ** 0.5
     wrong = {
         "the knee is larger by that factor; the best batch is not: B_crit, which stayed, is under the same root.": old * before / t1,
@@ -20,7 +22,7 @@ def best_batch(answer, t0=200e-6, t1=0.02e-6, B_crit=400, before=2e-6):
         "that is the square root of B_crit alone.": B_crit**0.5,
     }
     best = (B_crit * knee) ** 0.5
-    praise = (f"sqrt({B_crit} x {knee:,.0f}) = {best:,.0f}: a knee {before / t1:g} times as large, "
+    praise = (f"sqrt({B_crit:g} x {knee:,.0f}) = {best:,.0f}: a knee {before / t1:g} times as large, "
               f"a batch {(before / t1) ** 0.5:g} times.")
     value = as_number(answer)
     if value is not None and best / 2 <= value <= 2 * best and abs(value / best - 1) > 0.015:

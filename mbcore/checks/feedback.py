@@ -5,7 +5,8 @@ misconceptions, and say which it is.
               gets the smallest failing one
     number    a measurement, or a result of a formula: near enough is enough
     count     a whole number: exact to the last digit
-    word      a text, read without regard to blanks, case and the kind of its minus
+    word      a text, read without regard to blanks, case, the kind of its minus and indices
+    in_order  so many numbers, one after the other
     as_set    a set of such words, or of whole numbers, however it is written down
 
 Numbers may come as Python's, NumPy's or PyTorch's, or in an array without axes.
@@ -14,8 +15,11 @@ Numbers may come as Python's, NumPy's or PyTorch's, or in an array without axes.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from decimal import Decimal
 from math import isfinite
+from numbers import Real
 from textwrap import fill
 
 import numpy as np
@@ -23,6 +27,7 @@ import numpy as np
 from ..checking import host_array, real, shown
 
 WIDTH = 100  # characters: a longer line breaks inside a word in JupyterLab
+INDICES = re.compile(r"(?<=\w)\[[^\[\]]*\]")  # behind a name, as in h[b,j]
 MISTAKE = 0.02  # relative: how near an answer must be to a misconception's, to be told so
 
 
@@ -79,6 +84,10 @@ def function(solution, right, wrong, cases, takes, returns, praise, hint, small=
         return Feedback(
             False, f"your function returns nothing; end it with return {returns.split('[')[0]}."
         )
+    if kind := _no_numbers(told):
+        return Feedback(
+            False, f"your function returns {kind}, where real numbers are wanted: {returns}."
+        )
     for misconception, produced in wrong.items():
         if equal(told, produced(*first.arguments)):
             return Feedback(False, misconception)
@@ -106,6 +115,16 @@ def function(solution, right, wrong, cases, takes, returns, praise, hint, small=
                 + _example(solution, right, takes, (*small, *others)),
             )
     return Feedback(True, praise)
+
+
+def _no_numbers(told):
+    """What an answer holds that is no real number, in words; "" where nothing is."""
+    if isinstance(told, (list, tuple)):
+        return next((kind for kind in map(_no_numbers, told) if kind), "")
+    if told is None or _array(told) is not None:
+        return "" if told is not None else "nothing in one of its places"
+    kind = getattr(getattr(told, "dtype", None), "kind", "")
+    return {"b": "truth values", "c": "complex numbers"}.get(kind) or f"a {type(told).__name__}"
 
 
 def _example(solution, right, takes, cases):
@@ -172,19 +191,27 @@ def count(answer, right, wrong, praise, hint, expected="a whole number"):
     value = as_number(answer)
     if value is None:
         return Feedback(False, f"expected {expected}, got {shown(answer)}.")
-    if value == right:
+    if _counts(value, right):
         return Feedback(True, praise)
     for misconception, produced in wrong.items():
-        if value == produced or produced != round(produced) and abs(value - produced) < 1:
+        if _counts(value, produced):
             return Feedback(False, misconception)
     if value != round(value):
-        return Feedback(False, f"{value:,g} is no whole number. {hint}")
+        return Feedback(False, f"{value:,.12g} is no whole number. {hint}")
     near = (
         f"nearly, but {value:,.0f} is not it, and a count is exact. "
         if _near(value, right, MISTAKE)
         else ""
     )
     return Feedback(False, near + hint)
+
+
+def _counts(value, right):
+    """Whether a value is this count, but for the rounding of a formula; a neighbour of one that is
+    no whole number."""
+    if right != round(right) and abs(value - right) < 1:
+        return True
+    return abs(value - right) <= min(1e-9 * abs(right), 1e-3)
 
 
 def _near(value, produced, rtol):
@@ -199,16 +226,29 @@ def as_number(answer):
         return None
 
 
-def word(answer, known):
-    """Which of the known words an answer is, or None: blanks, case and the kind of minus do not
-    matter.
+def in_order(answer, count):
+    """So many finite numbers, in the order in which they are given; None where it is not that. A
+    set and a dictionary have no such order."""
+    if isinstance(answer, (Set, Mapping)):
+        return None
+    try:
+        found = list(map(as_number, answer))
+    except TypeError:  # nothing that holds others
+        return None
+    return None if len(found) != count or None in found else found
 
-    Example: word("S.grad/B", ("s.grad", "s.grad / B")) -> "s.grad / B".
+
+def word(answer, known):
+    """Which of the known words an answer is, or None: blanks, case, the kind of minus and indices
+    in brackets do not matter.
+
+    Example: word("S.grad[b]/B", ("s.grad", "s.grad / B")) -> "s.grad / B".
     """
     if not isinstance(answer, str):
         return None
     if answer.strip() in known:  # "L" beside "l"
         return answer.strip()
+    answer = INDICES.sub("", answer)
     return next((one for one in known if _evened(one) == _evened(answer)), None)
 
 
@@ -229,9 +269,11 @@ def as_set(answer, known=None):
     sentence can name it.
     """
     if isinstance(answer, str):
-        answer = re.split(r"[,;\s]+", answer.strip(" ,;{}[]()"))
+        answer = re.split(r"[,;\s]+", INDICES.sub("", answer).strip(" ,;{}[]()"))
         if len(answer) == 1 and not word(answer[0], known or ()):
             return None  # "xhs" may be three names or one
+        if known is None:
+            answer = [_number_in(part) for part in answer]
     elif as_number(answer) is not None:
         answer = [answer]
     try:
@@ -248,6 +290,13 @@ def as_set(answer, known=None):
             for value in map(as_number, parts)
         }
     return None if None in found else found
+
+
+def _number_in(text):
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def equal(a, b):
@@ -272,7 +321,13 @@ def _array(value):
             found = host_array("answer", value)
     except Exception:  # an answer may be anything, and its conversion may raise anything
         return None
+    if found.dtype == object and all(map(_is_number, found.flat)):  # fractions, decimals
+        return found.astype(float)
     return found.astype(float) if found.dtype.kind in "iuf" else None
+
+
+def _is_number(value):
+    return isinstance(value, (Real, Decimal)) and not isinstance(value, bool)
 
 
 def outcome(solution, case):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..checking import whole
 from .feedback import Case, function, number, written
 
 
@@ -110,6 +111,7 @@ def loss_of_tokens(answer):
 
 def as_quiet(answer, window=31):
     """Check the N for which the exponential average of weight 1/N is as quiet as the mean of the last `window` gradients."""
+    window = whole("window", window)
     return number(answer, (window + 1) / 2, {
         f"with the weight 1/{window} the variance is sigma^2/{2 * window - 1}: quieter than you need, and later.": window,
         "you took sigma^2/(2N) for the exponential average; it is sigma^2/(2N - 1).": window / 2,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..checking import shown
-from .feedback import Case, Feedback, as_number, function, number
+from .feedback import Case, Feedback, function, in_order, number
 
 N, B, PASSES = 1437, 32, 10             # of the digits; the batch size and the passes of the third exercise
 
@@ -101,11 +101,8 @@ ANEW = {                                # and shuffled anew
 def dropped(answer):
     """Check a pair: how many of 1,437 digits are never in a batch in 10 passes with B = 32 and drop_last, shuffled once, and
     (expected) shuffled before each pass."""
-    try:
-        given = [] if isinstance(answer, (set, frozenset, dict)) else list(map(as_number, answer))
-    except TypeError:                               # nothing that holds others
-        given = []
-    if len(given) != 2 or None in given:
+    given = in_order(answer, 2)
+    if given is None:
         return Feedback(False, "expected two numbers such as (3, 5), shuffled once and shuffled "
                         f"anew, got {shown(answer)}.")
     once, anew = given

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..checking import whole
 from .feedback import Case, count, function
 
 
@@ -44,7 +45,8 @@ def _case(K, n):
 
 def ring_bytes(answer, K=4, numbers=1_000_000, itemsize=4):
     """Check how many bytes each worker sends in a ring all-reduce of so many numbers."""
-    n = numbers * itemsize
+    K, numbers = whole("K", K, 2), whole("numbers", numbers)
+    n = numbers * whole("itemsize", itemsize)
     wrong = {
         "that is one of the two rounds: after the sums are complete somewhere, they still have to travel to everybody.": (K - 1) / K * n,
         "that is the whole gradient in every step, or what all workers send together. A step of one worker sends one chunk, 1/K of it.":

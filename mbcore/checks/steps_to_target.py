@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..checking import shown
+from ..checking import real, shown
 from ..experiments.critical_batch import counted
 from .feedback import Case, Feedback, as_number, function, number, word
 
@@ -51,6 +51,7 @@ def seconds(solution):
 
 def extra_examples(answer, times=3):
     """Check a number: at B = `times` B_crit, how many times the fewest examples E_min a run needs."""
+    times = real("times", times, above=0)
     wrong = {f"{times:g} is B/B_crit. E = E_min (1 + B/B_crit) has a 1 besides: no batch needs fewer than E_min.": times,
              "these are the steps in units of S_min, 1 + B_crit/B. Examples were asked for.": 1 + 1 / times,
              "1/B_crit of that: B/B_crit stands in E, not B_crit/B.": 1 / times,

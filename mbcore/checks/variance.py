@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..checking import shown
+from ..checking import real, shown
 from ..experiments.batch_noise import smallest_batch as needed
 from ..experiments.stages import stage
 from .feedback import Case, Feedback, as_number, function, number
@@ -57,20 +57,21 @@ def _case(N, B):
 
 def smallest_batch(answer, ratio=2, at="mid"):
     """Check the smallest B, drawn with replacement, whose signal ||g|| is at least `ratio` times its noise sqrt(tr(Sigma)/B)."""
+    ratio = real("ratio", ratio, above=0)
     given, answer = answer, as_number(answer)
     if answer is None:
         return Feedback(False, f"expected a batch size, a whole number, got {shown(given)}.")
     right, full = needed(ratio, at), stage(at).full
     scale = full.noise_scale
     if answer == right:
-        return Feedback(True, f"a ratio of {ratio} needs {ratio**2} times the noise scale, {scale:.0f}: the noise falls as 1/sqrt(B) only.")
+        return Feedback(True, f"a ratio of {ratio:g} needs {ratio**2:g} times the noise scale, {scale:.0f}: the noise falls as 1/sqrt(B) only.")
     if right - 1 <= answer < right:
-        return Feedback(False, f"nearly. B counts examples, and at {right - 1} the ratio is still a little below {ratio}: round up.")
+        return Feedback(False, f"nearly. B counts examples, and at {right - 1} the ratio is still a little below {ratio:g}: round up.")
     wrong = {
-        f"that would do if the noise fell as 1/B. It falls as 1/sqrt(B): a ratio of {ratio} takes {ratio}^2 times the noise scale.":
+        f"that would do if the noise fell as 1/B. It falls as 1/sqrt(B): a ratio of {ratio:g} takes {ratio:g}^2 times the noise scale.":
             ratio * scale,
         "that is the noise scale itself: there signal and noise are equal, a ratio of 1.": scale,
-        f"the other way round: you made the noise {ratio} times the signal.": scale / ratio**2,
+        f"the other way round: you made the noise {ratio:g} times the signal.": scale / ratio**2,
         "compare squares with squares: tr(Sigma) is already a squared length, so it is divided by ||g||^2, not by ||g||.":
             ratio**2 * full.trace / full.sq_norm**0.5,
         "you took the root of the noise scale. ||g|| >= ratio sqrt(tr(Sigma)/B): square both sides, then solve for B.": ratio * scale**0.5,
@@ -82,4 +83,4 @@ def smallest_batch(answer, ratio=2, at="mid"):
     text = next((text for text in texts if float(text) != ratio), texts[-1])        # as few digits as tell the two apart
     more = ", and fewer examples reach it; the smallest B was asked for" if answer > right else ""
     return number(answer, float("nan"), wrong, "",
-                  f"at this B the ratio of signal to noise is {text}; asked is {ratio}{more}.")
+                  f"at this B the ratio of signal to noise is {text}; asked is {ratio:g}{more}.")
