@@ -108,8 +108,8 @@ class Program:
     def init(self, rng):
         """Draw the parameters: a factor of a summed product N(0, 1/fan-in), 2/fan-in before relu; added ones 0;
         element-wise factors 1; see `initial`. Replica k is drawn from the k-th spawn of rng. Returns the program."""
-        generator(rng)
         replicas = self.graph.replicas
+        generator(rng, spawns=bool(replicas))
         drawn = {name: np.empty(p.shape, self.dtype) for name, p in self.params.items()}
         for at in np.ndindex(*(self.sizes[r] for r in replicas)):
             source = rng.spawn(1)[0] if replicas else rng

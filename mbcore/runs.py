@@ -29,13 +29,13 @@ LEFT = "Nothing was changed; give another path, or remove the file to start anew
 COLUMNS = ("steps", "epochs", "seconds", "loss", "test_error")
 
 
-def identity(program, sets, rng, given):
+def identity(program, sets, rng, given, *names):
     """name -> text, for all that decides the numbers of a run; two runs with the same texts are
     the same run.
 
     program, its parameters as they are now; sets: {"train": {"x": array, ...}, ...}; rng: the
     generator; given: the other arguments of `training` by name. ValueError for what cannot be told
-    from another one, such as a lambda.
+    from another one, such as a lambda. names: only these of the texts.
     """
     batch = program.graph.batch
     source = (
@@ -52,22 +52,25 @@ def identity(program, sets, rng, given):
         "rng": repr(source) if source else rng.bit_generator.state,
         **given,
     }
-    return {name: _described(name, fact) for name, fact in facts.items()}
+    return {name: _described(name, facts[name]) for name in names or facts}
 
 
 def _described(name, value):
     """A text that is another one as soon as the value is."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return repr(value)
     if isinstance(value, np.generic):
         return repr(value.item())
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return repr(value)
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_described(name, v)}" for key, v in value.items()) + "}"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_described(name, v) for v in value) + "]"
     if is_dataclass(value) and not isinstance(value, type):
         parts = {field.name: getattr(value, field.name) for field in fields(value)}
-        state = {"state": value.state} if hasattr(value, "state") else {}
+        if hasattr(value, "state"):
+            state = {"state": value.state}
+        else:                                   # whatever it keeps beside its fields decides too
+            state = getattr(value, "__dict__", {})
         return (
             f"{type(value).__module__}.{type(value).__qualname__}{_described(name, parts | state)}"
         )
@@ -96,13 +99,16 @@ class File:
     """The file of one run. What stands there already is read and checked when this is made, and
     nothing is changed by it.
 
-    path: a text. identity: what `identity` returns. marks: the steps at which the run is looked at.
+    path: a text. describe: a function that gives the identity as it is when it is called. marks:
+        the steps at which the run is looked at.
     ValueError, which names the file and what is wrong with it, for another run's file or a damaged
     one.
     """
 
-    def __init__(self, path, identity, program, rule, marks, epochs):
-        self.path, self.identity, self.program, self.rule = path, identity, program, rule
+    def __init__(self, path, describe, program, rule, marks, epochs):
+        self.path, self.describe, self.program, self.rule = path, describe, program, rule
+        self.identity = describe()
+        self.kept = {name: self.identity[name] for name in ("lr", "rule")}
         self.marks, self.epochs = marks, epochs
         self.first_updates = rule.steps if isinstance(rule, Kept) else 0
         self._seen = _mark(path)
@@ -117,6 +123,7 @@ class File:
         """
         if _mark(self.path) not in (self._seen, None):
             self._refuse("was written by another run meanwhile")
+        self._check_kept()
         state = self.rule.state if hasattr(self.rule, "state") else {}
         arrays = {
             "identity": json.dumps(self.identity),
@@ -128,9 +135,27 @@ class File:
             np.savez(file, **arrays)
         self._seen = _mark(self.path)
 
+    def _check_kept(self):
+        """Refuse a schedule or a rule that has changed and has no state: it would go on anew."""
+        found = self.describe("lr", "rule")
+        for name, value in found.items():
+            if name == "rule" and hasattr(self.rule, "state"):
+                continue
+            if value != self.kept[name]:
+                raise ValueError(
+                    f"saved: {name} changes along the run, and what it keeps is not in the file, "
+                    "so a run taken up would come to other numbers; give a rule a property "
+                    "`state`, make a schedule of the step alone, or leave saved out"
+                )
+
     def take_up(self):
         """Set the parameters and the rule's state to what the file holds, all or none; returns its
         rows, [] without a file."""
+        if self.describe() != self.identity:
+            raise ValueError(
+                "saved: an argument was changed between the call of training and its first step, "
+                "so the file would say another run; call training when all is as it should be"
+            )
         if not self.found:
             return []
         calls = [self._assignment()] if self.rule is not None else []

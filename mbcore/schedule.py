@@ -4,28 +4,34 @@ For replicas, multiply: lr[r] * schedule(step) with a schedule that starts at 1.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from itertools import accumulate
-from math import cos, inf, pi, sqrt
+from math import cos, inf, isfinite, pi, sqrt
 from numbers import Integral
 
-from .checking import WrongKind, host_array, numbers, one_of, real, shown, whole
+import numpy as np
+
+from .checking import LARGEST, WrongKind, host_array, numbers, one_of, real, shown, whole
 
 
 def _value(name, value):
     """A number above 0; a whole one, such as a batch size, stays whole."""
     number = real(name, value, above=0)
-    return int(value) if isinstance(value, Integral) else number
+    try:
+        return whole(name, value)
+    except ValueError:
+        return int(value) if isinstance(value, Integral) else number
 
 
 def _all_of(name, values):
-    """The values as a tuple."""
+    """The values as a tuple, in the order that they have."""
     try:
-        return tuple(values)
+        if not isinstance(values, (str, bytes, bytearray, Mapping, Set)):
+            return tuple(values)
     except TypeError:
-        raise WrongKind(
-            f"{name}: expected several values, as (10, 20), got {shown(values)}"
-        ) from None
+        pass
+    raise WrongKind(f"{name}: expected several values, as (10, 20), got {shown(values)}")
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,7 @@ class Cosine:
 
     def __call__(self, step):
         share = min(whole("step", step, 0) / self.steps, 1)
-        return self.last + (self.value - self.last) * (1 + cos(pi * share)) / 2
+        return self.last + (self.value - self.last) * ((1 + cos(pi * share)) / 2)
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,10 @@ class WarmUp:
 
     def __call__(self, step):
         step = whole("step", step, 0)
-        return self.after(step) * (self.first + (1 - self.first) * min(step / self.steps, 1))
+        value = self.after(step)
+        if not isinstance(value, (int, float)) or not isfinite(value):
+            value = numbers(f"after({step})", value)  # a schedule of one's own may give anything
+        return value * (self.first + (1 - self.first) * min(step / self.steps, 1))
 
 
 def grown(decay, B, most=inf):
@@ -120,7 +129,13 @@ def grown(decay, B, most=inf):
         raise WrongKind(f"decay: expected Stages, as step_decay makes them, got {shown(decay)}")
     B = whole("B", B)
     most = inf if isinstance(most, float) and most == inf else whole("most", most, B)
-    sizes = [max(1, round(min(B * decay.values[0] / v, most))) for v in decay.values]
+    sizes = [min(B * decay.values[0] / v, most) for v in decay.values]
+    if max(sizes) > LARGEST:
+        raise ValueError(
+            f"decay: expected values with which the batch stays below 2**63, got {decay.values}: "
+            f"from {B} it would grow to {max(sizes):g}; give most=..."
+        )
+    sizes = [max(1, round(size)) for size in sizes]
     at = tuple(
         accumulate(-((a - b) * B // size) for a, b, size in zip((0, *decay.at), decay.at, sizes))
     )
@@ -134,7 +149,19 @@ def scaled(lr, B, B0, rule="linear"):
     factor = {"linear": kappa, "sqrt": sqrt(kappa), "constant": 1.0}[
         one_of("rule", rule, ("linear", "sqrt", "constant"))
     ]
-    return _rates(lr) * real("B", factor, above=0)
+    return _times(_rates(lr), real("B", factor, above=0))
+
+
+def _times(rates, factor):
+    """The rates times a factor, which must leave them finite and above 0."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        found = rates * factor
+    if not np.all(np.isfinite(found) & (np.asarray(found) > 0)):
+        raise ValueError(
+            f"lr: expected rates that stay finite and above 0 when they are scaled by {factor:g}, "
+            f"got {shown(rates)}"
+        )
+    return found
 
 
 def _rates(lr):
@@ -142,6 +169,8 @@ def _rates(lr):
     if not host_array("lr", lr).ndim:
         return real("lr", lr, above=0)
     rates = numbers("lr", lr, ndim=1)
+    if not rates.size:
+        raise ValueError("lr: expected finite numbers above 0, got none")
     if not (rates > 0).all():
         raise ValueError(f"lr: expected finite numbers above 0, got {rates.min():g} among them")
     return rates
@@ -167,4 +196,5 @@ def adam_scaled(kappa, lr, beta1=0.9, beta2=0.999, epsilon=1e-8):
             raise ValueError(
                 f"kappa: expected a number with which {name} stays below 1, got {kappa:g}"
             )
-    return {"lr": rates * sqrt(kappa), **betas, "epsilon": epsilon / sqrt(kappa)}
+    epsilon = real("epsilon", epsilon / sqrt(kappa))
+    return {"lr": _times(rates, sqrt(kappa)), **betas, "epsilon": epsilon}

@@ -14,7 +14,7 @@ import numpy as np
 from . import data as sources
 from . import optim, schedule
 from .checking import WrongKind, one_of, real, shown, whole
-from .equations import equations
+from .equations import Equations, equations
 from .intake import float_dtype
 
 DATA = {"digits": sources.digits, "gaussians": sources.gaussians, "teacher": sources.teacher}
@@ -119,16 +119,20 @@ class Setting:
 
     def budget(self, B):
         """Steps after which a run with batches of B ends at the latest."""
-        n = len(data_of(self.data).x_train)
+        n, B = len(data_of(self.data).x_train), whole("B", B)
         return max(self.steps, math.ceil(self.epochs * n / B))
 
     def marks(self, B):
         """The steps at which a run with batches of B is looked at, rising: 0, some between, and the
         last."""
         total = self.budget(B)
+        log = self.spacing == "log"
+        # From so many looks on, every step is one of them.
+        if self.looks >= total * (2 * math.log(total) + 1 if log else 1):
+            return list(range(total + 1))
         marks = (
             np.geomspace(1, total, self.looks)
-            if self.spacing == "log"
+            if log
             else np.linspace(0, total, self.looks + 1)
         )
         return sorted({0, total, *marks.round().astype(int).tolist()})
@@ -227,6 +231,8 @@ def _described(argument, description, table):
 
 def _for_one_example(given):
     """The equations as text; refused where they have the indices that the tasks bring."""
+    if not isinstance(given, (str, Equations)):
+        raise WrongKind(f"equations: expected text or mb.equations(...), got {shown(given)}")
     model = equations(str(given))
     letters = {letter for indices in model.graph.shapes.values() for letter in indices}
     if {"b", "r"} & letters:
@@ -240,7 +246,7 @@ def _for_one_example(given):
 def _sizes(sizes):
     """Sizes as sorted pairs of a letter and a whole number."""
     try:
-        found = dict(sizes)
+        found = dict(None if isinstance(sizes, (str, bytes, np.ndarray)) else sizes)
     except (TypeError, ValueError):
         raise WrongKind(f"sizes: expected {{index: size}}, got {shown(sizes)}") from None
     if {"b", "r"} & found.keys():

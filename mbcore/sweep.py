@@ -21,6 +21,8 @@ from concurrent.futures import (
 from contextlib import closing
 from uuid import uuid4
 
+import numpy as np
+
 from .chunk import compiled, trained, training_chunk
 from .checking import WrongKind, rate, shown, whole
 from .progress import last
@@ -78,15 +80,20 @@ def _checked(setting, tasks, executor):
     """The tasks as a tuple; refuses what cannot be trained before anything is."""
     if not isinstance(setting, Setting):
         raise WrongKind(f"setting: expected a Setting, got {shown(setting)}")
-    if isinstance(tasks, Task) or not hasattr(tasks, "__iter__"):
-        raise WrongKind(f"tasks: expected a list of Tasks, got {shown(tasks)}")
-    tasks = tuple(tasks)
+    try:
+        tasks = tuple(given := tasks)
+    except TypeError:
+        raise WrongKind(f"tasks: expected a list of Tasks, got {shown(given)}") from None
     if not tasks:
         raise ValueError("tasks: expected at least one, got none")
     for task in tasks:
         if not isinstance(task, Task):
             raise WrongKind(f"tasks: expected Tasks, got {shown(task)}")
         rate(task.lr, dtype=setting.dtype)
+        if not np.dtype(setting.dtype).type(task.lr):
+            raise ValueError(
+                f"lr: expected a learning rate above 0 in {setting.dtype}, got {task.lr:g}"
+            )
     if len(set(tasks)) < len(tasks):
         raise ValueError(
             f"tasks: expected each once, got twice "

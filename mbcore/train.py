@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -83,7 +84,8 @@ def training(program, data, lr, epochs, rng, B=None, looks=30, compute=None, rul
     largest = program.sizes[program.graph.batch]
     sets = trainable.checked_data(program, data)
     n = len(sets["train"]["target"])
-    epochs, looks, rng = whole("epochs", epochs), whole("looks", looks), generator(rng)
+    epochs, looks = whole("epochs", epochs), whole("looks", looks)
+    generator(rng, spawns=bool(program.graph.replicas))
     B = trainable.batch_size(B, largest, n)
     compute = trainable.compute_size(program, compute, B, rule)
     rates = trainable.rates_of(lr, program)
@@ -94,8 +96,8 @@ def training(program, data, lr, epochs, rng, B=None, looks=30, compute=None, rul
     if saved is not None:
         saved = file_path("saved", saved)
         given = dict(lr=lr, epochs=epochs, B=B, looks=looks, compute=compute, rule=rule)
-        identity = runs.identity(program, sets, rng, given)
-        file = runs.File(saved, identity, program, rule, marks, epochs)
+        describe = partial(runs.identity, program, sets, rng, given)
+        file = runs.File(saved, describe, program, rule, marks, epochs)
     return _run(program, sets, rates, epochs, rng, B, compute, rule, marks, file)
 
 

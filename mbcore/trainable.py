@@ -7,6 +7,7 @@ check_program  checked_data  batch_size  compute_size  rates_of  check_rule
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping, Set
 
 import numpy as np
 
@@ -185,9 +186,10 @@ def rates_of(lr, program):
 
     if not callable(lr):
         fixed = checked(lr, "lr")
-        if not np.any(fixed):
+        if not np.any(np.asarray(fixed, dtype)):
+            given = f"{shown(lr)}, which is 0 in {dtype} and" if np.any(fixed) else "0, which"
             raise ValueError(
-                "lr: expected a learning rate above 0, got 0, which would train nothing"
+                f"lr: expected a learning rate above 0, got {given} would train nothing"
             )
         return lambda step: fixed
     if isinstance(lr, type) or not _takes(lr, 0):
@@ -199,8 +201,9 @@ def check_rule(rule):
     """Refuse what has no update(params, grads, lr), a class of rules and an average of parameters
     included."""
     update = getattr(rule, "update", None)
+    collection = isinstance(rule, (type, Mapping, Set))  # their update is another one
     if rule is not None and (
-        isinstance(rule, type) or not callable(update) or not _takes(update, {}, {}, 0.1)
+        collection or not callable(update) or not _takes(update, {}, {}, 0.1)
     ):
         raise WrongKind(
             f"rule: expected an update rule, as optim.Momentum(0.9), or None for SGD, got "

@@ -131,7 +131,7 @@ def test_what_is_no_schedule():
     (lambda: scaled(0.1, 1e300, 1e-300), "B: expected a finite number above 0, got inf"),
     (lambda: scaled(0.1, 64, 32, None), "rule: expected linear, sqrt, constant, got None"),
     (lambda: Stages(0.1), "values: expected several values, as .*got 0.1"),
-    (lambda: Stages("12", (3,)), "values: expected a finite number above 0, got '1'"),
+    (lambda: Stages("12", (3,)), "values: expected several values, as .*got '12'"),
     (lambda: Stages((1, 2), 3), "at: expected several values, as .*got 3"),
     (lambda: Stages((1, 2), (1.5,)), "at: expected a whole number of at least 1, got 1.5"),
     (lambda: step_decay(1.0, 3), "at: expected several values"),
