@@ -67,11 +67,7 @@ def pair(x: object, y: object = None, x_name: str = "x", y_name: str = "y") -> P
 
 def as_array(name: str, value: object) -> np.ndarray:
     """The value as an array. Refused: what is none, records, whole numbers that float64 skips."""
-    try:
-        found = host_array(name, value)
-    except RuntimeError as error:               # PyTorch's, for tensors in a list
-        raise WrongKind(f"{name}: expected an array, got what makes none: {error}; "
-                        "torch.stack makes one tensor of a list") from None
+    found = host_array(name, value)
     if found.dtype.names:
         raise WrongKind(f"{name}: expected numbers, got records with the fields "
                         f"{', '.join(found.dtype.names)}; pandas.DataFrame({name}) makes columns")

@@ -120,7 +120,7 @@ class Indexed(Kept):
             or at.min() < 0
             or at.max() >= self.n
         ):
-            raise ValueError(f"at: expected indices from 0 to {self.n - 1} in one axis, got {at!r}")
+            raise ValueError(f"at: expected indices from 0 to {self.n - 1} in one axis, got {shown(at)}")
         return at
 
 

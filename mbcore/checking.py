@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 import os
+from fractions import Fraction
 from numbers import Integral, Real
 from operator import index
 
@@ -94,10 +95,17 @@ def one_of(name: str, value: object, allowed) -> str:
     return str(value)
 
 
-def generator(rng: object, name: str = "rng") -> np.random.Generator:
-    """The generator itself; a seed, or NumPy's older RandomState, is refused with what to write instead."""
+def generator(rng: object, name: str = "rng", spawns: bool = False) -> np.random.Generator:
+    """The generator itself; a seed, or NumPy's older RandomState, is refused with what to write instead.
+
+    spawns: whether others are spawned from it, as one made from a RandomState's bits cannot do.
+    """
     if not isinstance(rng, np.random.Generator):
         raise WrongKind(f"{name}: expected a numpy.random.Generator (np.random.default_rng(seed)), got {shown(rng)}")
+    source = getattr(rng.bit_generator, "seed_seq", None)
+    if spawns and not isinstance(source, np.random.bit_generator.ISpawnableSeedSequence):
+        raise ValueError(f"{name}: expected a generator that others can be spawned from, one for each replica "
+                         f"(np.random.default_rng(seed)), got {shown(rng)} without a seed of its own")
     return rng
 
 
@@ -127,16 +135,22 @@ def host_array(name: str, value: object) -> np.ndarray:
         if np.ma.getmaskarray(value).any():
             raise ValueError(f"{name}: expected numbers, got a masked array with entries missing; fill them or leave them out")
         return np.asarray(value.data)
-    if isinstance(value, (list, tuple)):
-        for part in value:                  # NumPy would make a list of them, and forget the masks
-            if isinstance(part, np.ma.MaskedArray):
-                host_array(name, part)
     if is_tensor(value):
         return _array_of_tensor(name, value)
+    plain = _without_odd(name, value)
     try:
-        return np.asarray(value)
-    except (TypeError, ValueError, OverflowError) as error:
+        return np.asarray(plain)
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise WrongKind(f"{name}: expected an array of numbers, got what NumPy makes none of: {error}") from None
+
+
+def _without_odd(name, value):
+    """A list whose masked arrays and tensors, at any depth, are read already: NumPy forgets masks,
+    and stops at a tensor that requires grad."""
+    if isinstance(value, (list, tuple)):
+        return [v if type(v) in (float, int) else _without_odd(name, v) for v in value]
+    odd = isinstance(value, np.ma.MaskedArray) or is_tensor(value)
+    return host_array(name, value) if odd else value
 
 
 def _array_of_tensor(name, value):
@@ -182,14 +196,14 @@ def rate(lr: object, replicas: tuple = (), dtype=np.float64, name: str = "lr") -
         return lr                           # the usual case, asked once a step
     wanted = f"{name}: expected a finite number{f' or an array of shape {replicas}' if replicas else ''}"
     try:
-        array = host_array(name, lr)
-    except (TypeError, ValueError):
+        array = host_array(name, float(lr) if isinstance(lr, Fraction) else lr)
+    except (TypeError, ValueError, OverflowError):
         array = np.asarray(None)
     if array.dtype.kind not in "iuf":
         raise WrongKind(f"{wanted}, got {shown(lr)}")
     if array.shape not in ((), tuple(replicas)) or not np.isfinite(array).all():
         raise ValueError(f"{wanted}, got {shown(lr)}")
-    if (abs(array.astype(float)) > np.finfo(dtype).max).any():
+    if (abs(array) > np.finfo(dtype).max).any():
         raise ValueError(f"{wanted} that {np.dtype(dtype)} can hold (up to {np.finfo(dtype).max:.1e}), got {shown(lr)}")
     return array.astype(float) if array.ndim else float(array)
 
@@ -227,5 +241,5 @@ def _scalar(value):
     if is_tensor(value) and value.ndim == 0:
         return value.detach().item()
     if isinstance(value, np.ndarray) and value.ndim == 0:
-        return value.item()
+        return None if np.ma.is_masked(value) else value.item()
     return value

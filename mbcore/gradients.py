@@ -66,13 +66,14 @@ def coordinate(program, name, at, **inputs):
             f"name: expected a parameter ({', '.join(f.program.params)}), got {shown(name)}"
         )
     shape = f.program.params[name].shape
-    at = tuple(at) if isinstance(at, (tuple, list)) else (at,)
-    if len(at) != len(shape) or not all(whole("at", k, 0) < n for k, n in zip(at, shape)):
+    several = isinstance(at, (tuple, list)) or getattr(at, "ndim", 0) == 1
+    places = [whole("at", k, 0) for k in (at if several else (at,))]
+    if len(places) != len(shape) or not all(k < n for k, n in zip(places, shape)):
         raise ValueError(
-            f"at: expected one place for each index of {name}, inside {shape}; got {at}"
+            f"at: expected one place for each index of {name}, inside {shape}; got {shown(at)}"
         )
     f.finite_gradient()
-    column = np.ravel_multi_index(at, shape) if shape else 0
+    column = np.ravel_multi_index(places, shape) if shape else 0
     with one_blas_thread():
         return np.concatenate([d[:, column] for d in f.each([name])])
 
@@ -98,6 +99,7 @@ class BatchMeans:
 def batch_means(values, B, draws, rng, replacement=True):
     """Means of `draws` independent batches of B of these numbers [n], each batch drawn afresh from
     all of them."""
+    B, replacement = whole("B", B), flag("replacement", replacement)
     values = numbers("values", values, ndim=1)
     if not values.size:
         raise ValueError("values: expected finite numbers [n], one for each example; got none")
@@ -137,6 +139,7 @@ def batch_gradients(program, full, B, draws, rng, replacement=True, **inputs):
     """Gradients of `draws` independent batches of B, beside `full`, the full_gradient of the same
     inputs: BatchGradients."""
     f = Objective(program, inputs)
+    B, replacement = whole("B", B), flag("replacement", replacement)
     if not isinstance(full, FullGradient):
         raise TypeError(
             f"full: expected what full_gradient returns for these inputs, got {shown(full)}"
@@ -163,6 +166,11 @@ def batch_gradients(program, full, B, draws, rng, replacement=True, **inputs):
 
 def cosine(a, b):
     """a.b / (||a|| ||b||) of two vectors; nan where one is 0."""
+    a, b = numbers("a", a, ndim=1), numbers("b", b, ndim=1)
+    if a.shape != b.shape:
+        raise ValueError(f"b: expected as many numbers as in a, {a.size}, got {b.size}")
+    # Divided by powers of 2, which is exact, so that no square is 0 or inf.
+    a, b = (np.ldexp(v, -np.frexp(np.abs(v).max(initial=0))[1]) for v in (a, b))
     size = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float(a @ b) / size if size else float("nan")
 

@@ -122,12 +122,14 @@ def _timing(step, sizes, budget, device, rounds):
 def _rising(sizes):
     """Batch sizes as a tuple of ints, at least one, each larger than the one before."""
     wanted = f"sizes: expected rising whole numbers of at least 1, got {shown(sizes)}"
-    if isinstance(sizes, str) or not hasattr(sizes, "__iter__"):
+    if isinstance(sizes, (str, bytes)) or not hasattr(sizes, "__iter__"):
         raise WrongKind(wanted)
     try:
         found = tuple(whole("sizes", B) for B in sizes)
     except ValueError as error:
         raise type(error)(wanted) from None
+    except TypeError:  # an array without axes, a class
+        raise WrongKind(wanted) from None
     if not found or any(b <= a for a, b in zip(found, found[1:])):
         raise ValueError(wanted)
     return found
@@ -140,11 +142,13 @@ def _burst(step, B, seconds, device, warm, least):
         if warm:
             step(B)
         synchronise(device)
-        while len(took) < least or sum(took) < seconds:
+        begin = now = perf_counter()
+        while len(took) < least or now - begin < seconds:
             start = perf_counter()
             step(B)
             synchronise(device)
-            took.append(perf_counter() - start)
+            now = perf_counter()
+            took.append(now - start)
     return took
 
 
@@ -218,7 +222,8 @@ def ratio_interval(a, b):
         raise ValueError(
             f"a, b: expected a number of each for every round, got {len(a)} and {len(b)}"
         )
-    r = np.sort(a / b)
+    with np.errstate(over="ignore"):
+        r = np.sort(numbers("a / b", a / b))
     k = int((bdtr(np.arange(len(r)), len(r), 0.5) <= (1 - LEVEL) / 2).sum())
     return (float(r[k - 1]), float(r[-k])) if k else (0.0, float("inf"))
 
@@ -260,11 +265,23 @@ def fit(B, seconds):
             f"got {B} and {t}"
         )
     largest = B.max()  # B is counted in it, or 10^12 bytes beside 1 would drown t0 in rounding
-    A = np.stack([1 / t, B / largest / t], axis=1)
-    found = np.linalg.lstsq(A, np.ones(len(t)), rcond=None)[0]
-    V = np.linalg.inv(A.T @ A) * float(((A @ found - 1) ** 2).sum()) / (len(t) - 2)
-    unit = np.array([1.0, largest])
-    (t0, t1), V = (found / unit).tolist(), V / np.outer(unit, unit)
+    try:
+        with np.errstate(all="ignore"):
+            A = np.stack([1 / t, B / largest / t], axis=1)
+            if not np.isfinite(A).all():
+                raise np.linalg.LinAlgError
+            found = np.linalg.lstsq(A, np.ones(len(t)), rcond=None)[0]
+            V = np.linalg.inv(A.T @ A) * float(((A @ found - 1) ** 2).sum()) / (len(t) - 2)
+            unit = np.array([1.0, largest])
+            (t0, t1), V = (found / unit).tolist(), V / np.outer(unit, unit)
+            certain = np.isfinite([t0, t1, *V.ravel()]).all()
+    except np.linalg.LinAlgError:
+        certain = False
+    if not certain:
+        raise ValueError(
+            f"B, seconds: expected batch sizes and times that a line can be laid through, got "
+            f"sizes from {B.min():g} to {largest:g} and times from {t.min():g} to {t.max():g}"
+        )
     q = float(stdtrit(len(t) - 2, (1 + LEVEL) / 2))
     e0, e1 = (q * float(V[k, k]) ** 0.5 for k in (0, 1))
     knee = max(t0, 0.0) / t1 if t1 > 0 else float("inf")
@@ -344,6 +361,7 @@ def copier(largest, device="cpu"):
     """
     largest = whole("largest", largest)
     array_module(device)  # there is such a device
+    check_room("largest", 2 * largest)
     host, out = np.ones(largest, np.uint8), np.ones(largest, np.uint8)
     if device == "gpu":
         return lambda n: to_gpu(host[: _up_to(largest, "n", n)])
@@ -355,10 +373,21 @@ def copier(largest, device="cpu"):
     return copy
 
 
+def check_room(name, nbytes, device="cpu"):
+    """MemoryError, which names the argument, where so many bytes are not free."""
+    free = free_memory(device)
+    if nbytes > free:
+        raise MemoryError(
+            f"{name}: the arrays would need {nbytes:,} bytes, and {free:,} are free on the {device}"
+        )
+
+
 def transfer(nbytes, device="cpu", budget=0.2):
     """Throughput of bringing nbytes from host memory to the device, or of a plain copy on the CPU;
     per_second is in bytes."""
     nbytes, budget = whole("nbytes", nbytes), real("budget", budget, above=0)
+    array_module(device)  # there is such a device
+    check_room("nbytes", 2 * nbytes)
     return last(throughput(copier(nbytes, device), (nbytes,), budget, device))
 
 

@@ -19,10 +19,10 @@ NO_BATCH = (
 def float_dtype(dtype):
     try:
         found = None if dtype is None else np.dtype(dtype)      # NumPy takes None for float64
-    except TypeError:
+    except (TypeError, ValueError):
         found = None
     if found not in (np.float32, np.float64):
-        raise ValueError(f"dtype: expected 'float32' or 'float64', got {dtype!r}")
+        raise ValueError(f"dtype: expected 'float32' or 'float64', got {shown(dtype)}")
     return found
 
 

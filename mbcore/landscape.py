@@ -181,6 +181,11 @@ def sharpness(program, rng, eps=1e-3, iterations=10, **inputs):
     with one_blas_thread():
         f.move(f.start)
         loss = f.finite_gradient()[0]
+        if loss <= -1:
+            raise ValueError(
+                "program: expected a mean loss above -1, since the sharpness is divided by "
+                f"1 + loss; got {loss:.3g}"
+            )
         found = minimize(
             descent,
             rng.uniform(-box, box),
@@ -220,19 +225,25 @@ def top_eigenvalues(program, rng, k=1, tol=1e-6, **inputs):
     tol, rng, k = real("tol", tol, above=0, below=1), generator(rng), whole("k", k)
     f = _objective(program, inputs)
     n = len(f.start)
-    if k >= n:
-        raise ValueError(f"k: expected fewer than the {n} parameters, got {k}")
+    if k > n:
+        raise ValueError(f"k: expected at most the {n} parameters, got {k}")
     with one_blas_thread():
-        product = _products(f)
+        product, first = _products(f), rng.standard_normal(n)
         try:
-            values, vectors = eigsh(
-                LinearOperator((n, n), matvec=product, dtype=float),
-                k,
-                which="LA",
-                ncv=min(n, 2 * k + 6),
-                tol=tol,
-                v0=rng.standard_normal(n),
-            )
+            if k == n:  # Lanczos finds fewer
+                H = np.array([product(v) for v in np.eye(n)])
+                values, vectors = np.linalg.eigh((H + H.T) / 2)
+            elif not product(first).any():  # H is 0, and Lanczos has nothing to start from
+                values, vectors = np.zeros(k), np.eye(n)[:, :k]
+            else:
+                values, vectors = eigsh(
+                    LinearOperator((n, n), matvec=product, dtype=float),
+                    k,
+                    which="LA",
+                    ncv=min(n, 2 * k + 6),
+                    tol=tol,
+                    v0=first,
+                )
         except ArpackNoConvergence as error:
             raise RuntimeError(
                 f"top_eigenvalues: only {len(error.eigenvalues)} of {k} settled; try fewer, or a "

@@ -56,7 +56,7 @@ def two_batch(program, B_small, B_big, pairs, rng, **inputs):
     """
     B_small = whole("B_small", B_small)
     B_big = whole("B_big", B_big)
-    pairs = whole("pairs", pairs, 2)
+    pairs = whole("pairs", pairs, 2, 10**9)
     f, workers = Objective(program, inputs), B_big // B_small
     mixed = coupling(f.program.graph)
     if mixed:
@@ -113,7 +113,7 @@ def hessian_noise(program, rng, probes=50, **inputs):
     the mean over the probes, its standard error sd/sqrt(probes) with ddof 1. One pass makes every
     v.
     """
-    f, rng, probes = Objective(program, inputs), generator(rng), whole("probes", probes, 2)
+    f, rng, probes = Objective(program, inputs), generator(rng), whole("probes", probes, 2, 10**6)
     with one_blas_thread():
         g = f.finite_gradient()[1]
         v = 0.0

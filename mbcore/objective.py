@@ -3,6 +3,8 @@ program.params."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from . import derivatives, intake
@@ -83,17 +85,22 @@ class Objective:
         """`flat` for what the caller gives as `name`: every parameter must be there, finite and of
         its shape."""
         shapes = {n: p.shape for n, p in self.program.params.items()}
-        if not isinstance(arrays, dict):
+        if not isinstance(arrays, Mapping):
             raise ValueError(
                 f"{name}: expected an array for each parameter, of shapes {shapes}; got "
                 f"{shown(arrays)}"
             )
-        given = {n: np.shape(a) for n, a in arrays.items()}
+        said = {n: f"{name}[{n!r}]" for n in arrays}
+        arrays = {
+            n: to_cpu(a) if device_of(a) == "gpu" else host_array(said[n], a)
+            for n, a in arrays.items()
+        }
+        given = {n: a.shape for n, a in arrays.items()}
         if given != shapes:
             raise ValueError(
                 f"{name}: expected an array for each parameter, of shapes {shapes}; got {given}"
             )
-        return self.flat({n: numbers(f"{name}[{n!r}]", to_cpu(a)) for n, a in arrays.items()})
+        return self.flat({n: numbers(said[n], a) for n, a in arrays.items()})
 
     def move(self, theta):
         """Set the parameters of this objective's own program."""

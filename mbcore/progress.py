@@ -8,17 +8,29 @@ from __future__ import annotations
 import sys
 import time
 
+from .checking import WrongKind, shown
+
 EVERY = 0.1             # seconds between two lines
 
 
 def last(running):
     """Pull to the end, silently; returns the whole result. ValueError where nothing came."""
     step = None
-    for step in running:
+    for step in _steps(running):
         pass
     if step is None:
         raise ValueError("running: expected steps (fraction done, result so far), got none")
     return step[1]
+
+
+def _steps(running):
+    """The same steps, each of which is a pair."""
+    if not hasattr(running, "__iter__"):
+        raise WrongKind(f"running: expected steps (fraction done, result so far), got {shown(running)}")
+    for step in running:
+        if not isinstance(step, tuple) or len(step) != 2:
+            raise WrongKind(f"running: expected steps (fraction done, result so far), got {shown(step)}")
+        yield step
 
 
 def watched(running, what="", file=None):
@@ -26,8 +38,8 @@ def watched(running, what="", file=None):
 
     Where it is no terminal, as in a notebook or a log, nothing is written.
     """
-    file = file or sys.stderr
-    if not file.isatty():
+    running, file = _steps(running), file or sys.stderr
+    if not hasattr(file, "isatty") or not file.isatty():     # pythonw.exe has no standard error
         yield from running
         return
     start, due = time.perf_counter(), 0.0

@@ -11,11 +11,11 @@ from math import prod
 import numpy as np
 
 from .backend import array_module
-from .checking import real, shown, whole
+from .checking import WrongKind, real, shown, whole
 from .contraction import cheapest, letters_of
 from .derivatives import Accumulate, backward
 from .graph import Contraction
-from .hardware import throughput
+from .hardware import check_room, throughput
 from .intake import checked_sizes, float_dtype
 from .progress import last
 
@@ -30,6 +30,8 @@ class Peak:
     def attainable(self, work):
         """Operations a second within both roofs, min(flops, intensity * bandwidth): S. Williams et al. 2009, "Roofline". A step
         whose arrays stay in the caches may be above the second roof; one that is mostly calls is far below both."""
+        if not isinstance(work, Work):
+            raise WrongKind(f"work: expected what roofline.work counts, got {shown(work)}")
         return min(self.flops, work.intensity * self.bandwidth)
 
 
@@ -51,6 +53,8 @@ def peak(device="cpu", n=1024, copied=2**26, budget=0.4):
     bytes, which moves twice that."""
     xp, n, copied = array_module(device), whole("n", n), whole("copied", copied, 4)
     budget = real("budget", budget, above=0)
+    check_room("n", 2 * 4 * n * n, device)
+    check_room("copied", 2 * copied, device)
     a, c = xp.asarray(np.ones((n, n), np.float32)), xp.asarray(np.ones((n, n), np.float32))
     source, target = (xp.asarray(np.ones(copied // 4, np.float32)) for _ in range(2))
     product = last(throughput(lambda _: xp.matmul(a, a, out=c), (n,), budget / 2, device))

@@ -231,8 +231,9 @@ def test_torch_data_that_are_no_tensors():
             mb.dataset(value)
     with pytest.raises(TypeError, match="x: .* got a DataLoader"):
         mb.dataset(torch.utils.data.DataLoader(pairs), y)
-    with pytest.raises(TypeError, match="x: .* torch.stack makes one tensor of a list"):
-        mb.dataset(list(x.clone().requires_grad_()), y)
+    listed = mb.dataset(list(x.clone().requires_grad_()), list(y))
+    as_they_are = mb.dataset(x, y)
+    np.testing.assert_array_equal(listed.x_train, as_they_are.x_train)
     with pytest.raises(TypeError, match="x: expected an array, got a tensor that .*to_dense"):
         mb.dataset(x.to_sparse(), y)
 

@@ -437,7 +437,7 @@ def test_bad_settings():
         ValueError, match="iterations: expected a whole number of at least 1, got 0"
     ):
         sharpness(net, rng(), iterations=0, **inputs)
-    for k in (0, 39):
+    for k in (0, 40):
         with pytest.raises(ValueError, match="k: expected"):
             top_eigenvalues(net, rng(), k, **inputs)
     for call in (
