@@ -4,6 +4,7 @@
     U[j,k] * V[k,i] * x[i]      grows outward from x: V gets 1/i, U gets 1/k, as in two lines
     ... - C[j]                  added: 0
     G[j] * ...                  a factor element by element, and a divisor: 1
+    W[i]**2 * x[i]              0 would be divided by, or never be left: 1
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from math import inf, prod
 
 import numpy as np
 
-from .graph import Map
+from .graph import Contraction, Map, Reduction
 
 
 def initial(graph, name, indices, sizes, rng):
@@ -29,7 +30,7 @@ def initial(graph, name, indices, sizes, rng):
     uses = [(node, term) for node, term in every if name in _names(term)]
     single = [use for use in uses if _names(use[1]).count(name) == 1]
     if not uses:
-        return np.full(shape, float(_must_not_be_0(graph, name)))
+        return np.full(shape, float(_must_not_be_0(graph, name) or _stays_at_0(graph, name)))
     node, term = (single or uses)[0]
     whole = _outward(graph, node, term, sizes)
     fan_in = whole.summed(name)
@@ -37,7 +38,8 @@ def initial(graph, name, indices, sizes, rng):
         gain = 2 if whole.outermost == name and _before_relu(graph, whole.out) else 1
         return rng.standard_normal(shape) * (gain / prod(whole.sizes[i] for i in fan_in)) ** 0.5
     alone = len(term.factors) == 1              # a term by itself: added, or the whole of a divisor
-    divides = len(node.terms) == 1 and _must_not_be_0(graph, node.out.name)
+    taken_off = term.coefficient < 0 and any(t.coefficient > 0 for t in node.terms)
+    divides = not taken_off and _must_not_be_0(graph, name)     # x / (A - D): A = 1 and D = 0
     return np.full(shape, 0.0 if alone and not divides else 1.0)
 
 
@@ -154,10 +156,42 @@ def _before_relu(graph, out):
 
 
 def _must_not_be_0(graph, name):
-    """Whether 0 would be divided by, or has no logarithm, or no finite slope under a root."""
+    """Whether a 0 here would be divided by, or has no logarithm, or no finite slope under a root.
+
+    Also further on: S = 0 makes 2*S**2 a 0, which exp(-d / (2*S**2)) divides by.
+    """
+    zero, given = {name}, _given(graph)
+
+    def vanishes(term):
+        names = _names(term)
+        return any(n in zero for n in names) or bool(names) and not given.intersection(names)
+
     for node in graph.nodes:
-        if isinstance(node, Map) and node.arg.name == name:
-            root = node.function == "power" and (node.exponent < 0 or node.exponent % 1)
-            if root or node.function in ("log", "sqrt"):
+        reads_it = any(r.name in zero for r in node.reads)
+        if isinstance(node, Map) and reads_it:
+            if _has_no_0(node):
                 return True
+            if node.function in ("power", "tanh", "relu") and node.exponent > 0:
+                zero.add(node.out.name)
+        elif isinstance(node, Reduction) and reads_it and node.function == "norm":
+            zero.add(node.out.name)
+        elif isinstance(node, Contraction) and reads_it and all(map(vanishes, node.terms)):
+            zero.add(node.out.name)
     return False
+
+
+def _has_no_0(node):
+    """Whether a Map has no value at 0 or no finite slope."""
+    root = node.function == "power" and (node.exponent < 0 or node.exponent % 1)
+    return root or node.function in ("log", "sqrt")
+
+
+def _stays_at_0(graph, name):
+    """Whether no step could leave 0, since every use of the parameter has the slope 0 there."""
+    users = [node for node in graph.nodes if name in [r.name for r in node.reads]]
+
+    def flat(node):
+        power = isinstance(node, Map) and node.function == "power" and node.exponent > 1
+        return power or getattr(node, "function", "") in ("relu", "norm")
+
+    return bool(users) and all(map(flat, users))

@@ -104,7 +104,8 @@ class Kinds:
     def mixture_over(self, node):
         """The index over which a mixture of softmaxes adds up to 1.
 
-        Examples: mean(P[b,y], over=b), and g[k] * P[k,y] with g a softmax over k. Summing over y leaves what P was multiplied with; then over k, and so on until 1 is left.
+        Examples: mean(P[b,y], over=b), and g[k] * P[k,y] with g a softmax over k. Summing over y
+        leaves what P was multiplied with; then over k, and so on until 1 is left.
         """
         term = node.terms[0]
         means = [i for i, power in term.powers if power == -1]

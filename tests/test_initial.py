@@ -39,6 +39,16 @@ NORMAL = {              # right side of h[j] = ... -> parameter: 1/variance, or 
     "x[j] / (1 + S[j])": {"S": "0"},
     "x[j] / (G[j] * S[j])": {"S": "1", "G": "1"},
     "x[j] * exp(S[j])": {"S": "0"},
+    "x[j] / (2 * S[j]**2)": {"S": "1"},             # 0 would be divided by further on
+    "x[j] * exp(-u[k] * u[k] / (2 * S[j]**2))": {"S": "1"},
+    "x[j] / sqrt(S[j]**2)": {"S": "1"},
+    "x[j] / (A[j] + D[j])": {"A": "1", "D": "1"},
+    "x[j] / (A[j] - D[j])": {"A": "1", "D": "0"},
+    "x[j] / (x[j] - C[j])": {"C": "0"},
+    "x[j] / (1 + tanh(C[j]))": {"C": "0"},
+    "S[j]**2 * x[j]": {"S": "1"},                   # 0 would never be left
+    "relu(S[j]) * x[j]": {"S": "1"},
+    "sqrt(S[j]**2) * x[j]": {"S": "1"},
 }
 
 
