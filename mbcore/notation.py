@@ -35,6 +35,7 @@ MISTAKES = {
     "line continuation": "there is no backslash here; write sigmoid(x), sum(..., over=i)",
     "string literal": "there are no quotation marks and no primes here; call it h2",
     "was never closed": "a bracket is not closed; an equation stands on one line",
+    "positional argument follows": "several indices stand in brackets, as in over=(i, j)",
     "leading zeros": "a number does not begin with a 0 here",
 }
 WORDS = {
@@ -433,6 +434,8 @@ class _Line:
                 if isinstance(node.func, ast.Attribute)
                 else "; the slides' sigma is sigmoid" * (name == "sigma")
             )
+            if not name[1:].isidentifier() or name[0].isupper():    # 2(x + y), W(x), f(x)
+                hint = hint or "; a product is written with *, as in 2 * (x + y)"
             raise self.error(
                 f"{name[:40]!r} is no function here; there are {', '.join(FUNCTIONS)}{hint}",
                 node.func,
