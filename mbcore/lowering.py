@@ -314,18 +314,19 @@ class _Builder:
 
 
 def _flat(e, number):
-    """(factors, letters summed) of a product. Brackets that sum nothing of their own are opened.
+    """(factors, letters summed) of a product. Brackets are opened where nothing in them is summed.
 
     So is a bracket with numbers around it alone: 0.5 * (x[i] * x[i]) is one sum with a number in
     front.
     """
     if not isinstance(e, Product):
         return [e], ()
+    parts = [_flat(f, number) for f in e.factors]
     factors = []
-    for f in e.factors:
-        factors += _flat(f, number)[0] if isinstance(f, Product) and not f.over else [f]
+    for f, (opened, own) in zip(e.factors, parts):
+        factors += [f] if own else opened
     values = [f for f in factors if number(f) is None]
     if len(values) == 1 and isinstance(values[0], Product):
-        inner, over = _flat(values[0], number)
-        return [*(f for f in factors if number(f) is not None), *inner], over
+        opened, own = parts[e.factors.index(values[0])]
+        return [*(f for f in factors if number(f) is not None), *opened], own
     return factors, e.over

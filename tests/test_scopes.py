@@ -127,6 +127,12 @@ LINES = [
         lambda u, c, d, W, **_: W @ (0.5 * (u - c) ** 2 + d),
         1,
     ),
+    # a number beside a scope opens it only where nothing else is in the product
+    ("(2 * (W[i]*x[i])) * V[i]*u[i]", lambda x, u, W, V, **_: 2 * (W @ x) * (V @ u), 2),
+    ("V[i]*u[i] / ((W[i]*x[i]) / 2)", lambda x, u, W, V, **_: 2 * (V @ u) / (W @ x), 2),
+    ("V[i]*u[i] * ((W[i]*x[i]) / 2)", lambda x, u, W, V, **_: (V @ u) * (W @ x) / 2, 2),
+    ("(2*(W[i]*x[i])) * (3*(V[i]*u[i]))", lambda x, u, W, V, **_: 6 * (W @ x) * (V @ u), 2),
+    ("(3*(2*(W[i]*x[i]))) * V[i]*u[i]", lambda x, u, W, V, **_: 6 * (W @ x) * (V @ u), 2),
     # numbers
     ("sqrt(4) * W[i] * x[i] / (1 + 1)", lambda x, W, **_: W @ x, 1),
     ("W[i]*x[i]*k - 2**0.5", lambda x, W, k, **_: W @ x * k - 2**0.5, 1),
