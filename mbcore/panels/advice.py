@@ -3,11 +3,11 @@
 import numpy as np
 
 from .. import data
-from ..advise import NEAR, advising
+from ..advise import NEAR, Advice, advising
 from ..experiments.models import MLP
 from .base import Panel, choice, toggle
 from .label import label
-from .style import COLOURS, axes_style
+from .style import COLOURS, axes_style, given
 
 TASKS = {"digits": data.digits, "four clouds": data.gaussians, "a teacher": data.teacher}
 SIZES = tuple(2**k for k in range(11))          # every task has more examples than the last
@@ -23,6 +23,8 @@ class AdvicePanel(Panel):
 
     def __init__(self, digits=None, seconds=2.0, j=32):
         """digits: Advice on that task and this network, if it is there already."""
+        if digits is not None:
+            given("digits", digits, Advice)
         self.j, self.seconds = j, seconds
         self.measured = {} if digits is None else {("digits", seconds): digits}         # (task, seconds) -> Advice
         super().__init__()

@@ -5,7 +5,7 @@ from threading import Thread
 
 import ipywidgets as widgets
 
-from ..verdicts import LESSONS, claims, judging, stated
+from ..verdicts import LESSONS, Verdicts, claims, judging, stated
 from . import style
 
 
@@ -17,7 +17,9 @@ class AllClaims:
     """A row for each claim, linked to its lesson. Start runs what is missing, in a worker thread; Stop ends it between two experiments."""
 
     def __init__(self, known=None):
-        self.found = dict(known.found) if known else {}             # claim -> (Verdict, lesson)
+        if known is not None:
+            style.given("known", known, Verdicts)
+        self.found = dict(known.found) if known is not None else {}             # claim -> (Verdict, lesson)
         self._stopped, self._worker = False, None
         self._start = widgets.Button(description="Compute the others (about a minute)", layout=widgets.Layout(width="auto"))
         self._stop = widgets.Button(description="Stop", disabled=True)

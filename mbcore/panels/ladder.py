@@ -5,7 +5,7 @@ import numpy as np
 from ..experiments.scaling_rules import Config, Rung, climbed, trained
 from .base import Panel, choice, toggle
 from .label import label
-from .style import COLOURS, axes_style
+from .style import COLOURS, axes_style, given
 
 SIZES = (24, 48, 96, 192)
 KEPT = 5                # earlier trials that stay
@@ -20,6 +20,7 @@ class Ladder(Panel):
     size = (880, 430)
 
     def __init__(self, config=Config()):
+        given("config", config, Config)
         self.config, self.kept = config, {}
         self.small = trained(config, "small batch", config.B0, config.lr0)
         self.level = 100 * float(self.small.test_error[-1].mean())

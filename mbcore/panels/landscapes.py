@@ -7,7 +7,7 @@ import numpy as np
 from ..experiments import landscapes
 from .base import Panel, choice, slider, toggle
 from .label import label
-from .style import COLOURS, axes_style
+from .style import COLOURS, axes_style, given
 
 KINDS = {"filter-normalised": True, "raw": False}
 REACHES = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0)            # how far out to look; 1 is Li's
@@ -26,6 +26,7 @@ class Landscapes(Panel):
     colours = 128
 
     def __init__(self, config=landscapes.SMALL):
+        given("config", config, landscapes.Config)
         self.config, self.kept = config, {}         # kept: (shape, kind, at, r, place of the grid) -> Slice
         self.grid = [(d, B) for d in config.weight_decays for B in config.sizes]
         self.solutions = [landscapes.trained(config, d, B) for d, B in self.grid]

@@ -9,7 +9,7 @@ from ..experiments.last_batch import CHANCE, Config, Setting, watching
 from .base import Panel, choice, toggle
 from .cells import Cells
 from .label import label
-from .style import COLOURS, axes_style
+from .style import COLOURS, axes_style, given
 
 SIZES = (1, 2, 4, 8, 16, 32)
 RATES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
@@ -30,6 +30,8 @@ class LastBatch(Panel):
     colours = 128
 
     def __init__(self, setting=Setting(), config=Config()):
+        given("setting", setting, Setting)
+        given("config", config, Config)
         self.start, self.config = setting, config
         self.kept, self.ways = {}, set()        # Setting -> its whole Memory; the orders with which the target was met
         super().__init__()

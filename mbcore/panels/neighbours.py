@@ -7,7 +7,7 @@ import numpy as np
 from ..experiments import powers_of_two
 from .base import Panel, choice, toggle
 from .label import label
-from .style import COLOURS, axes_style
+from .style import COLOURS, axes_style, given
 
 POWERS = (8, 16, 32, 64, 128, 256)
 WIDTHS = (32, 64, 128, 256, 512)
@@ -25,6 +25,7 @@ class Neighbours(Panel):
     size = (900, 430)
 
     def __init__(self, config=powers_of_two.Config(i=64)):
+        given("config", config, powers_of_two.Config)
         self.config, self.under_way, self.found = config, {}, {}        # found: (J, n) -> (rounds, whole, Result)
         super().__init__()
 

@@ -5,7 +5,7 @@ import numpy as np
 from ..experiments.last_batch import WAYS, Config, after_each_pass
 from .base import Panel, choice, slider, toggle
 from .label import label
-from .style import COLOURS, axes_style
+from .style import COLOURS, axes_style, given
 
 SIZES = (32, 64, 100, 128, 200, 256, 400, 480, 512, 600, 720, 900, 1200, 1437)
 NAMES = {"without replacement": "without replacement", "without, drop_last": "without replacement, drop_last",
@@ -23,6 +23,7 @@ class NeverSeen(Panel):
     size = (900, 400)
 
     def __init__(self, config=Config()):
+        given("config", config, Config)
         self.config, self.kept = config, {}
         super().__init__()
 

@@ -8,7 +8,7 @@ from ..progress import last
 from .base import choice, toggle
 from .filling import Filling
 from .label import label
-from .style import COLOURS, axes_style
+from .style import COLOURS, axes_style, given
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 RATES = (0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8)
@@ -25,6 +25,7 @@ class NoiseFloor(Filling):
     size = (900, 450)
 
     def __init__(self, config=Config(steps=1024)):
+        given("config", config, Config)
         self.config = config
         self.kept = {(B, 0.2): last(descending(B, config, (0.2,))) for B in BEFORE}
         super().__init__()

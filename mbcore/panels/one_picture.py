@@ -6,7 +6,7 @@ from ..experiments import one_picture
 from ..progress import last
 from .base import Panel, choice, toggle
 from .label import label
-from .style import COLOURS, axes_style
+from .style import COLOURS, axes_style, given
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 1437)
 RATES = (0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0)
@@ -25,6 +25,7 @@ class OnePicture(Panel):
     size = (860, 420)
 
     def __init__(self, config=one_picture.Config()):
+        given("config", config, one_picture.Config)
         self.config, self.places = config, {}
         self.kept = {(B, config.lr): self.whole(B) for B in BEFORE}         # (B, lr) -> Record of a whole run
         super().__init__()

@@ -7,7 +7,7 @@ import numpy as np
 from ..experiments.perplexity import PUBLISHED, Config, running
 from .base import Panel, choice, toggle
 from .label import label
-from .style import COLOURS, axes_style
+from .style import COLOURS, axes_style, given
 
 CONFIG = Config(sizes=tuple(2**k for k in range(2, 12)), examples=2**12)
 CHARACTERS = tuple(2**k for k in range(11, 15))
@@ -27,6 +27,7 @@ class Perplexity(Panel):
     size = (900, 450)
 
     def __init__(self, config=CONFIG, lr=1 / 16):
+        given("config", config, Config)
         self.config, self.lr, self.sweeps, self.newest, self.found = config, lr, {}, {}, set()
         super().__init__()
 

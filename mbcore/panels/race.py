@@ -8,7 +8,7 @@ from matplotlib.collections import LineCollection
 from ..experiments import race
 from .base import Panel, choice, toggle
 from .label import label
-from .style import COLOURS, axes_style
+from .style import COLOURS, axes_style, given
 
 RATES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0)
 STARTS = {"the start": 0, "30 passes of training": 30}
@@ -27,6 +27,7 @@ class TwoStepsOrOne(Panel):
     size = (900, 450)
 
     def __init__(self, config=replace(race.SMALL, looks=5)):
+        given("config", config, race.Config)
         self.config, self.starts, self.raced = config, {}, {}
         super().__init__()
 

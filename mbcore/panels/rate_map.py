@@ -7,7 +7,7 @@ from matplotlib.colors import LogNorm
 
 from ..experiments.scaling_rules import Config, mapping
 from .base import Panel, choice
-from .style import COLOURS
+from .style import COLOURS, given
 
 EPOCHS = (1, 2, 3, 5)
 OPENS, ASKED = 3, 5     # passes: of the first picture, and of the task
@@ -23,6 +23,7 @@ class RateMap(Panel):
     colours = 64
 
     def __init__(self, config=Config()):
+        given("config", config, Config)
         self.config, self.maps = config, {}
         super().__init__()
 

@@ -8,7 +8,7 @@ import numpy as np
 from ..experiments import flat_minima
 from .base import Panel, choice, slider
 from .label import label
-from .style import COLOURS, axes_style
+from .style import COLOURS, axes_style, given
 
 CONFIG = replace(flat_minima.Config(), r=6, eps=(1e-3,))        # six seeds and one box: what the lesson runs
 ALPHAS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
@@ -29,6 +29,7 @@ class Rescaling(Panel):
     size = (860, 500)
 
     def __init__(self, config=CONFIG):
+        given("config", config, flat_minima.Config)
         self.config, self.kept = config, {}         # kept: (r, alpha) -> Measures
         self.between, self.drawn = {}, set()        # (r, alpha) -> (Slice on the training set, on the test set); which are whole
         self.large = {}                             # r -> Measures of the large batch's network

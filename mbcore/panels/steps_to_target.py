@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.patches import Rectangle
 
+from ..checking import real
 from ..experiments import steps_to_target
 from ..experiments.critical_batch import REGIMES, counted
 from .base import Panel, choice, toggle
@@ -41,6 +42,8 @@ class StepsToTarget(Panel):
     colours = 64        # the pale shades of the regimes
 
     def __init__(self, line, configs=steps_to_target.TARGETS):
+        for part in ("t0", "t1"):
+            real(f"line: {part}", getattr(line, part, None))
         self.line, self.configs = line, configs
         self.going, self.found = {}, {}         # target -> the sweep's generator, (fraction, Result so far)
         self.halted = self.drawn = None

@@ -3,7 +3,10 @@ import io
 from html import escape
 
 import ipywidgets as widgets
+import numpy as np
 from PIL import Image
+
+from ..checking import WrongKind, real, shown, whole
 
 COLOURS = {  # Okabe and Ito (2008), "Color Universal Design"; a marker or a line style goes beside every colour
     "black": "#000000",
@@ -49,6 +52,7 @@ def axes_style(ax, xlabel, ylabel):
 
 def choice(description, options, value):
     """A slider over a few given values, for example batch sizes; a float 16.0 reads 16."""
+    value = _one(description, options, value)
     if any(isinstance(option, float) for option in options):
         options = [(f"{option:g}", option) for option in options]
     return widgets.SelectionSlider(description=description, options=options, value=value, **_control())
@@ -57,18 +61,37 @@ def choice(description, options, value):
 def slider(description, low, high, value, step=1):
     """A slider over whole numbers, or over floats when a bound, the value or the step is one."""
     if not any(isinstance(number, float) for number in (low, high, value, step)):
+        value = whole(description, value, low, high)        # a slider would move it inside, without a word
         return widgets.IntSlider(description=description, min=low, max=high, value=value, step=step, **_control())
     if step >= high - low:
         raise ValueError(f"slider {description!r}: step = {step} leaves nothing between {low} and {high}")
+    value = real(description, value, low, high)
     return widgets.FloatSlider(description=description, min=low, max=high, value=value, step=step,
                                readout_format=".3g", **_control())
 
 
 def toggle(description, options, value):
     """Buttons of which one is down, for a few alternatives that have names."""
+    value = _one(description, options, value)
     return widgets.ToggleButtons(description=description, options=options, value=value,
                                  layout=widgets.Layout(flex="0 0 auto", max_width="100%"),
                                  style={"description_width": "initial", "button_width": "auto"})
+
+
+def _one(description, options, value):
+    """The value as the options have it; ValueError with all of them where it is none."""
+    values = [option[1] if isinstance(option, tuple) else option for option in options]
+    for option in values:
+        if isinstance(option, (bool, str)) == isinstance(value, (bool, str)) and np.isscalar(value) and option == value:
+            return option
+    raise ValueError(f"{description}: expected one of {', '.join(map(str, values))}, got {shown(value)}")
+
+
+def given(name, value, kind):
+    """What a panel was given, if it is of this kind."""
+    if not isinstance(value, kind):
+        raise WrongKind(f"{name}: expected a {kind.__name__} of {kind.__module__}, got {shown(value)}")
+    return value
 
 
 def _control():

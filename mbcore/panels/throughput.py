@@ -9,7 +9,7 @@ from ..experiments import throughput
 from ..experiments.memory import predicted
 from .base import Panel, choice
 from .label import label
-from .style import COLOURS, axes_style
+from .style import COLOURS, axes_style, given
 
 MEASURED = tuple(2**k for k in range(13))
 SIZES = tuple(2**k for k in range(29))      # beyond those measured, the line alone, dotted
@@ -27,6 +27,7 @@ class Throughput(Panel):
     size = (900, 470)
 
     def __init__(self, config=throughput.Config(sizes=MEASURED, budget=1.2, rounds=9)):
+        given("config", config, throughput.Config)
         self.config, self.under_way, self.found, self.lines, self.enough = config, {}, {}, {}, set()    # enough: J that reach the target
         self.shown = self.before = self.drawn = None        # the width in front and the one before it; the result in the picture
         super().__init__()

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..checking import real
 from ..experiments.critical_batch import costs
 from .base import Panel, choice
 from .label import label
@@ -32,6 +33,8 @@ class TwoKnees(Panel):
     size = (900, 470)
 
     def __init__(self, sweep, line):
+        for part in ("t0", "t1"):
+            real(f"line: {part}", getattr(line, part, None))
         self.sweep, self.own, self.limits = sweep, (1e6 * line.t0, 1e6 * line.t1), {}
         self.drawn = None
         super().__init__()
