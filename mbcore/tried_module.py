@@ -150,7 +150,7 @@ class TriedModule(Tried):
 
     def _does_not_take(self, error, n):
         """What is wrong, in words: the error's own where it is one of ours."""
-        if str(error).startswith("loss:"):
+        if str(error).startswith(("loss:", "net:")):
             return str(error)
         x, target, scores = self._x[:n], self._target[:n], ""
         try:
@@ -184,6 +184,11 @@ class TriedModule(Tried):
             with self.torch.no_grad():
                 scores = self.net(self._x[self._places([first, *between, last])])
             found = [t.double() for t in _tensors_in(scores) if contract.has_rows(t, size)]
+            if not found:
+                raise ValueError(
+                    f"net: expected scores with a row for each example, got {_kind(scores)} for"
+                    f" {size} examples"
+                )
             ends.append([t[[0, -1]] for t in found])
         self.reset()
         if all(self._alike(a, b) for a, b in zip(*ends)):
@@ -316,7 +321,8 @@ class TriedModule(Tried):
         loss = self._mean_loss(at)
         if loss.grad_fn is None:
             raise ValueError("loss: expected one that depends on the parameters, got a constant")
-        return loss, self.torch.autograd.grad(loss, self.learned, allow_unused=True)
+        grads = self.torch.autograd.grad(loss, self.learned, allow_unused=True)
+        return loss, [g.to_dense() if g is not None and g.is_sparse else g for g in grads]
 
     def timed(self, B):
         self.step(self.batch(B), 0.0)
@@ -346,14 +352,15 @@ class TriedModule(Tried):
         return self.torch.stack(found).cpu().numpy().reshape(n, -1)
 
     def _losses_of_nothing(self):
-        """Some examples' losses where the scores are 0; None where the module returns more than one
-        tensor."""
+        """Some examples' losses where the scores are 0; how many scores there are, none where the
+        module returns more than one tensor."""
         at = self._places(self.order[: max(self.least, min(16, self.most))])
         with self.torch.no_grad():
             scores = self.net(self._x[at])
             if not isinstance(scores, self.torch.Tensor):
-                return None
-            return contract.own_losses(self._loss, self.torch.zeros_like(scores), self._target[at])
+                return np.zeros(1), ()
+            zeros = self.torch.zeros_like(scores)
+            return contract.own_losses(self._loss, zeros, self._target[at]), scores.shape[1:2]
 
     def gradient(self, at):
         _, grads = self._grads(at)

@@ -84,11 +84,12 @@ class TriedProgram(Tried):
         return np.stack([to_cpu(losses).astype(float) for losses in each], axis=1)
 
     def _losses_of_nothing(self):
-        """Some examples' losses where every parameter is 0, and so the scores of most networks."""
+        """Some examples' losses where every parameter is 0, and so the scores of most networks; how
+        many scores there may be."""
         for p in self.net.params.values():
             p.fill(0)
         try:
-            return self.own_losses(self.order[: min(16, self.most)])
+            return self.own_losses(self.order[: min(16, self.most)]), set(self._net.sizes.values())
         finally:
             self.reset()
 

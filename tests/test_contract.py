@@ -504,6 +504,11 @@ def right(torch):
         "shares": (module(torch), F.cross_entropy, (X, np.eye(3)[T])),
         "whole values": (module(torch, 1), F.mse_loss, (X, T[:, None])),
         "an autoencoder": (module(torch, 6), F.mse_loss, (X, X)),
+        "sparse letters": (
+            nn.Sequential(nn.Embedding(9, 3, sparse=True), nn.Flatten(), nn.Linear(12, 3)),
+            F.cross_entropy,
+            (letters, T),
+        ),
         "letters": (embedding, F.cross_entropy, (letters, T)),
         "images": (images, F.cross_entropy, (X.reshape(240, 1, 2, 3), T)),
     }
@@ -583,6 +588,12 @@ def wrong(torch):
         F.mse_loss,
         (X, VALUES),
         r"net: .*float32 \[16, 2\]",
+    )
+    found["no row for each example"] = (
+        nn.Sequential(nn.Linear(6, 3), nn.Flatten(0), nn.Unflatten(0, (3, -1))),
+        lambda s, t: F.cross_entropy(s.T, t),
+        (X, T),
+        "net: expected scores with a row for each example",
     )
     broken = module(torch)
     nn.init.constant_(broken[0].bias, np.nan)

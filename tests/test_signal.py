@@ -193,6 +193,12 @@ def test_chance_is_the_entropy_of_the_classes():
     net = squares.with_index("b").compile(b=16, i=6, y=3).init(np.random.default_rng(0))
     assert subject(net, (X, np.eye(3)[T]), None, np.random.default_rng(0)).chance() is None
     np.testing.assert_array_equal(one.net.params["W0"], network().params["W0"])  # as it was
+    torch = pytest.importorskip("torch")
+    cross_entropy, net = torch.nn.functional.cross_entropy, torch.nn.Linear(6, 3)
+    for loss in (lambda s, t: 3 * cross_entropy(s, t), lambda s, t: 1e6 + cross_entropy(s, t)):
+        assert subject(net, (X, T), loss, np.random.default_rng(0)).chance() is None
+    same = subject(net, (X, T), cross_entropy, np.random.default_rng(0)).chance()
+    assert same == pytest.approx(one.chance())
 
 
 @pytest.mark.parametrize(
