@@ -173,8 +173,9 @@ class Drawing:
             return self.one(MAPS).format(inner())
         if kind < 0.7:
             power = f"**{self.one(POWERS)}" if self.maybe(0.25) else ""
-            number = self.maybe(0.3)                # a bracket in a bracket
-            return f"({self.one(NUMBERS)} * ({inner()})){power}" if number else f"({inner()}){power}"
+            if self.maybe(0.3):
+                return f"({self.one(NUMBERS)} * ({inner()})){power}"
+            return f"({inner()}){power}"
         if kind < 0.8:
             return self.positive(bear, free, avoid, depth)
         if kind < 0.9:
