@@ -152,7 +152,7 @@ def advise(net, data, loss=None, seconds=8.0, seed=0):
     data: a DataSet, of mbcore.data or mbcore.sources, a pair of arrays (x, target), or a
     TensorDataset.
     loss: for a module, a function of (scores, target): the mean over the batch, or one loss for
-    each example.
+    each example, [n] or [n, 1]. It need not use the targets: then any will do.
     seconds: for all measurements, about. seed: of the order of the examples.
 
     Where the measurement has no signal, `batch` is None and `why_not` says why. Arguments that
