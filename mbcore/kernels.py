@@ -300,11 +300,11 @@ def cross_entropy(s, target, counting, out, D, places, row, rest):
     xp.exp(D, out=D)
     xp.expm1(out, out=rest)                         # e[target] - 1
     row.fill(0)
-    flat.put(places, row)
+    flat[places] = row
     D.sum(axis=0, out=row)                          # R
     rest += row
     xp.negative(row, out=row)
-    flat.put(places, row)
+    flat[places] = row
     xp.add(rest, 1, out=row)
     D /= row
     xp.log1p(rest, out=rest)
@@ -313,7 +313,7 @@ def cross_entropy(s, target, counting, out, D, places, row, rest):
 
 def cross_entropy_backward(D, g, out):
     """out[b,y] = g[b] D[y,b]."""
-    xp_of(D, g, out).multiply(D.T, g[:, None], out=out)
+    xp_of(D, g, out).multiply(D, g, out=out.T)
 
 
 def log_softmax(s, P, out, top, row, rest):

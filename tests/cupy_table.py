@@ -170,6 +170,8 @@ TABLE = (
     Row("ndarray.__setitem__", changed(F, lambda xp, a, d: a.__setitem__((slice(None), 1), 2.0)), f"{INDEXING}, _scatter_op"),
     Row("ndarray.__setitem__", changed(F, lambda xp, a, d: a.__setitem__(..., P)),
         f"{INDEXING}, _scatter_op: refuse assignment from CPU arrays", raises=ValueError),
+    Row("ndarray.__setitem__", changed(F, lambda xp, a, d: a[0].__setitem__(d(INTEGERS), d(P[1]))),
+        f"{INDEXING}, _scatter_op_single"),
     Row("ndarray.take", lambda xp, d: d(F).take(d(INTEGERS)), f"{INDEXING}, _take"),
     Row("ndarray.take", into(lambda xp: lambda a, k, out=None: a.take(k, out=out), F, INTEGERS), f"{INDEXING}, _take"),
     Row("ndarray.take", lambda xp, d: d(F).take(d(np.array([6, -7]))), f"{INDEXING}, _take wraps", differs=F.ravel()[[0, 5]]),
