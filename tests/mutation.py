@@ -23,16 +23,17 @@ SESSIONS = ROOT / ".mutation"
 SAMPLE, SEED = 300, 0       # mutants of a module, at most; which ones is drawn with this seed
 TESTS = {                   # module -> the test files that answer for it, the quickest first
     "notation": ["test_notation", "test_equations"],
-    "indexing": ["test_equations", "test_notation", "test_reference"],
-    "graph": ["test_equations", "test_notation", "test_reference", "test_program"],
+    "indexing": ["test_scopes", "test_equations", "test_notation"],
+    "graph": ["test_equations", "test_reference", "test_scopes", "test_program"],
+    "lowering": ["test_scopes", "test_probabilities", "test_notation", "test_equations"],
     "derivatives": ["test_derivatives", "test_reference", "test_gradients_oracle"],
-    "contraction": ["test_contraction", "test_program", "test_gradients_oracle"],
+    "contraction": ["test_program", "test_contraction"],
     "kernels": ["test_program", "test_tails", "test_gradients_oracle"],
-    "program": ["test_program", "test_program_input", "test_equations", "test_gradients_oracle"],
+    "program": ["test_program", "test_program_input", "test_program_whole", "test_equations"],
     "gradients": ["test_gradients"],
     "noise_scale": ["test_gradients"],
-    "optim": ["test_optim"],
-    "train": ["test_train"],
+    "optim": ["test_optim", "test_optim_whole"],
+    "train": ["test_train", "test_train_refused"],
     "schedule": ["test_schedule"],
 }
 ANNOTATIONS = "BitOr"       # operators on `float | None` in a type hint change nothing that runs
