@@ -11,6 +11,7 @@ database of mutants and outcomes. Delete a module's session to begin anew. A mut
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import shutil
 import subprocess
@@ -40,6 +41,7 @@ ANNOTATIONS = "BitOr"       # operators on `float | None` in a type hint change 
 
 
 def main():
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"     # loading them takes longer than most tests
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("modules", nargs="*", choices=[*TESTS, []], metavar="module")
     parser.add_argument("--report", action="store_true", help="print the outcomes so far")
