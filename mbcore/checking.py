@@ -20,8 +20,7 @@ from __future__ import annotations
 
 import math
 import os
-from fractions import Fraction
-from numbers import Integral, Real
+from numbers import Integral, Rational, Real
 from operator import index
 
 import numpy as np
@@ -196,7 +195,8 @@ def rate(lr: object, replicas: tuple = (), dtype=np.float64, name: str = "lr") -
         return lr                           # the usual case, asked once a step
     wanted = f"{name}: expected a finite number{f' or an array of shape {replicas}' if replicas else ''}"
     try:
-        array = host_array(name, float(lr) if isinstance(lr, Fraction) else lr)
+        fraction = isinstance(lr, Rational) and not isinstance(lr, Integral)
+        array = host_array(name, float(lr) if fraction else lr)
     except (TypeError, ValueError, OverflowError):
         array = np.asarray(None)
     if array.dtype.kind not in "iuf":

@@ -9,7 +9,6 @@ The equations stand in the comment that a ZIP file may have, so that the arrays 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from errno import EINVAL
@@ -92,7 +91,11 @@ def _array(archive, name):
 
 def _comment(equations):
     text = equations.encode()
-    return text if len(text) <= LONGEST else hashlib.sha256(text).hexdigest().encode()
+    if len(text) <= LONGEST:
+        return text
+    import hashlib  # brings OpenSSL, which takes longer to load than most of this package
+
+    return hashlib.sha256(text).hexdigest().encode()
 
 
 def _difference(comment, equations):

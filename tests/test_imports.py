@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,3 +79,18 @@ def test_only_backend_imports_cupy():
 def test_only_panels_draw():
     drawing = {"matplotlib", "ipywidgets", "IPython", "PIL"}
     assert {unit(path) for path in FILES for names in imports_of(path) if names[0] in drawing} <= {"panels/"}
+
+
+def test_readers_of_files_are_loaded_at_their_first_use():
+    """Importing mbcore takes 0.2 s; what reads files, and a second BLAS, are not a part of it."""
+    code = """
+import sys, mbcore as mb
+late = {"mbcore.sources", "scipy", "torch", "pandas"} & set(sys.modules)
+assert not late, late
+assert "dataset" in dir(mb) and callable(mb.dataset) and "mbcore.sources" in sys.modules
+try:
+    mb.nothing
+except AttributeError as error:
+    assert str(error) == "module 'mbcore' has no attribute 'nothing'"
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
