@@ -37,7 +37,7 @@ TESTS = {                   # module -> the test files that answer for it, the q
     "train": ["test_train", "test_train_refused"],
     "schedule": ["test_schedule"],
 }
-ANNOTATIONS = "BitOr"       # operators on `float | None` in a type hint change nothing that runs
+SAME = ("_Eq_Is", "_NotEq_IsNot")     # of small numbers and of names `is` is `==`: no test can tell
 
 
 def main():
@@ -86,7 +86,7 @@ def begin(module, tree, original, mutated, database):
     new.unlink(missing_ok=True)
     cosmic_ray(tree, "init", "mutation.toml", new)
     with use_db(str(new), WorkDB.Mode.open) as db:
-        mutants = [m for m in db.work_items if ANNOTATIONS not in m.mutations[0].operator_name]
+        mutants = [m for m in db.work_items if not m.mutations[0].operator_name.endswith(SAME)]
         mutants.sort(key=lambda m: (m.mutations[0].start_pos, m.mutations[0].operator_name))
         drawn = random.Random(SEED).sample(mutants, min(SAMPLE, len(mutants)))
         db.clear()
