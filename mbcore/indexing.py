@@ -242,7 +242,7 @@ def used_letters(statements):
     return found
 
 
-def with_index(statements, index, parameters=False, shared=(), replicas=()):
+def with_index(statements, index, parameters, shared, replicas):
     """The statements with `index` in front (behind replica indices) of all that bears it.
 
     Inputs bear it, and parameters if `parameters`; a computed value does if and only if something

@@ -479,3 +479,33 @@ def test_gates_as_on_paper(name):
         assert_allclose(net.grads[n], p[n].grad.numpy(), rtol=1e-9, atol=1e-12, err_msg=n)
     for n in given_:
         assert_allclose(net.grads[n] / 5, given_[n].grad.numpy(), rtol=1e-9, atol=1e-12, err_msg=n)
+
+
+# ------------------------------------ found by changing one operator at a time
+
+
+@pytest.mark.parametrize(
+    "loss, told",
+    [
+        ("cross_entropy(s[t,y], target[t])", "the index t of target[t] stands once"),
+        ("nll(s[t,y], target[t])", "the index t of target[t] stands once"),
+        ("squared_error(s[t,y], target[t])", "target[t] must have the indices of s[t,y]"),
+    ],
+)
+def test_labels_keep_the_indices_that_the_left_side_must_have(loss, told):
+    """A loss sums the class alone: t is left over, unless the target is a distribution."""
+    with pytest.raises(mb.NotationError, match=re.escape(told)):
+        mb.equations(f"s[t,y] = W[y,i] * x[t,i]\nL = {loss}")
+
+
+def test_labels_with_every_index_of_the_left_side():
+    text = "s[t,y] = W[y,i] * x[t,i]\ne[t] = cross_entropy(s[t,y], target[t])\nL = sum(e[t], over=t)"
+    assert mb.equations(text).graph.shapes["e"] == ("t",)
+
+
+def test_copies_take_no_name_that_is_in_use():
+    text = "{0} = A * A\ns[y] = W[y,i] * x[i]\nL = cross_entropy(s[y], target) + {0}"
+    for name in ("x_0", "s_1", "target_1", "L_0"):
+        with pytest.raises(ValueError, match=f"copies would take the name {name}, which is in use"):
+            mb.equations(text.format(name)).unrolled(2)
+    assert "x_2 " in str(mb.equations(text.format("x_2")).unrolled(2))
