@@ -3,6 +3,7 @@
 import ast
 import builtins
 import contextlib
+import dataclasses
 import re
 import time
 
@@ -12,7 +13,7 @@ from hypothesis import example, given, settings
 from models import BATCH_NORM, SLIDES, USUAL
 
 import mbcore as mb
-from mbcore.notation import parse
+from mbcore.notation import MAX_DEPTH, MAX_LINE, MAX_TEXT, NotationError, Product, Ref, Sum, parse
 
 # ---------------------------------------------------------------- printing
 
@@ -304,3 +305,55 @@ def test_well_formed_nonsense_is_a_model_or_refused(text):
 @pytest.mark.filterwarnings("error")
 def test_random_text_is_a_model_or_refused(text):
     either_model_or_refusal(text)
+
+
+# ------------------------------------ found by changing one operator at a time
+
+
+@pytest.mark.parametrize("indent", ["", "  ", "     "])
+def test_a_place_counts_from_the_start_of_the_line(indent):
+    with pytest.raises(NotationError) as caught:
+        parse(f"{indent}h = x + + ]")
+    assert caught.value.column == len(indent) + 11 and caught.value.source == f"{indent}h = x + + ]"
+
+
+def test_words_of_python_get_another_name():
+    for word, name in (("lambda", "lam"), ("in", "in2"), ("class", "class2")):
+        with pytest.raises(NotationError, match=f"{word} is a word .* call it {name}$|call it {name}\n"):
+            parse(f"h = 2 * {word} * x")
+
+
+def test_limits_are_inside():
+    line = "h = " + "x" * (MAX_LINE - 4)
+    assert parse(line)[0].left.name == "h"
+    with pytest.raises(NotationError, match=f"the line has {MAX_LINE + 1:,} characters"):
+        parse(line + "x")
+    with pytest.raises(NotationError, match=f"the line has {MAX_LINE + 50:,} characters"):
+        parse(line + "x" * 50)
+    text = "h = x\n" + "#" * (MAX_TEXT - 6)
+    assert len(parse(text)) == 1
+    with pytest.raises(NotationError, match=f"the text has {MAX_TEXT + 1:,} characters"):
+        parse(text + "#")
+
+
+def test_brackets_that_were_closed_are_not_nested():
+    assert len(parse("h = " + " + ".join(["(x)"] * (MAX_DEPTH + 20)))) == 1
+
+
+def test_a_remark_may_hold_another():
+    assert str(parse("h = x # the # of it # all")[0]) == "h = x"
+
+
+def test_signs_are_numbers():
+    a, b = Ref("a"), Ref("b")
+    assert parse("h = a - b")[0].right == Sum(((1, a), (-1, b)))
+    assert parse("h = -a + b")[0].right == Sum(((-1, a), (1, b)))
+    assert parse("h = -(a * b)")[0].right == Sum(((-1, Product((a, b))),))
+
+
+def test_what_was_parsed_does_not_change():
+    statement = parse("h = exp(2 * a**2 - b)")[0]
+    power = statement.right.args[0].terms[0][1].factors[1]
+    for node in (statement, statement.left, statement.right, statement.right.args[0], power):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            node.left = node
