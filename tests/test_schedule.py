@@ -162,3 +162,16 @@ def test_numbers_of_numpy_make_the_same_schedules():
 
 def test_adam_scaled_takes_a_rate_for_each_replica():
     np.testing.assert_allclose(adam_scaled(4, np.array([0.1, 0.2]))["lr"], [0.2, 0.4])
+
+
+@pytest.mark.parametrize("at", [(3, 2), (2, 2), (2,), (1, 2, 3)])
+def test_boundaries_rise_one_fewer_than_the_values(at):
+    with pytest.raises(ValueError, match="^at: expected rising steps, one fewer than the 3 values"):
+        Stages((0.3, 0.2, 0.1), at)
+
+
+def test_no_step_comes_before_the_first():
+    for schedule in (Stages((0.2, 0.1), (1,)), Cosine(0.1, 10), WarmUp(constant(0.1), 5, 0.1)):
+        assert schedule(0) > 0
+        with pytest.raises(ValueError, match="^step: expected a whole number of at least 0, got -1"):
+            schedule(-1)
