@@ -36,15 +36,20 @@ def sigmoid_backward(x, y, g, out):
     out *= g
 
 
+def _log1p_exp(xp, x, out):
+    """out = log(1 + exp(-|x|)), which can neither overflow nor lose a tail."""
+    xp.copysign(x, -1, out=out)
+    xp.exp(out, out=out)
+    xp.log1p(out, out=out)
+
+
 def log_sigmoid(x, out, work):
     """out = log(1 / (1 + exp(-x))), computed as min(x, 0) - log(1 + exp(-|x|)).
 
     work: as x, written.
     """
     xp = xp_of(x, out, work)
-    xp.copysign(x, -1, out=work)
-    xp.exp(work, out=work)
-    xp.log1p(work, out=work)
+    _log1p_exp(xp, x, work)
     xp.minimum(x, 0, out=out)
     xp.subtract(out, work, out=out)
 
@@ -60,9 +65,7 @@ def log_sigmoid_backward(x, y, g, out):
 def softplus(x, out, work):
     """out = log(1 + exp(x)), computed as max(x, 0) + log(1 + exp(-|x|)). work: as x, written."""
     xp = xp_of(x, out, work)
-    xp.copysign(x, -1, out=work)
-    xp.exp(work, out=work)
-    xp.log1p(work, out=work)
+    _log1p_exp(xp, x, work)
     xp.maximum(x, 0, out=out)
     xp.add(out, work, out=out)
 
