@@ -196,11 +196,8 @@ def test_memory_limits_the_batch(monkeypatch):
 
 
 @pytest.mark.parametrize("there", [False, True])
-def test_advice_on_a_device(monkeypatch, there):
+def test_advice_on_a_device(fake_gpu, there):
     """On the stand-in for CuPy, with data on the host and on the device; the program there stays as it is."""
-    import fake_cupy
-    xp = fake_cupy.module()
-    monkeypatch.setattr("mbcore.backend._cupy", lambda: xp)
     net = network(device="gpu")
     before = {name: p.get() for name, p in net.params.items()}
     a = advise(net, DATA.on("gpu") if there else DATA, seconds=0.5)

@@ -77,14 +77,6 @@ def test_replace_checks_again():
 # ---- where the arrays live
 
 
-@pytest.fixture
-def fake_gpu(monkeypatch):
-    xp = fake_cupy.module()
-    monkeypatch.setattr(backend, "_cupy", lambda: xp)
-    fake_cupy.synchronisations.clear()
-    return xp
-
-
 def test_on_moves_all_arrays_once(fake_gpu):
     data = gaussians(n_train=20, n_test=10)
     there = data.on("gpu")

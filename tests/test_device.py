@@ -12,14 +12,6 @@ SIZES = dict(b=32, i=12, j=7, y=5)
 NEEDS_GPU = pytest.mark.skipif(not mb.gpu_available(), reason="CuPy finds no GPU on this machine")
 
 
-@pytest.fixture
-def fake_gpu(monkeypatch):
-    xp = fake_cupy.module()
-    monkeypatch.setattr(backend, "_cupy", lambda: xp)
-    fake_cupy.synchronisations.clear()
-    return xp
-
-
 def batch(B, seed=1):
     rng = np.random.default_rng(seed)
     return rng.normal(size=(B, 12)).astype(np.float32), rng.integers(0, 5, B)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import mbcore as mb
-from mbcore import backend
 from mbcore.averages import SAG, SVRG, PolyakRuppert
 from mbcore.optim import LARS, SGD, Adam, Momentum
 
@@ -161,13 +160,6 @@ def test_a_program_steps_as_its_own_sgd():
     two.backward()
     SGD().update(two.params, two.grads, lr)
     same(one.params, two.params, rtol=1e-13)
-
-
-@pytest.fixture
-def fake_gpu(monkeypatch):
-    xp = fake_cupy.module()
-    monkeypatch.setattr(backend, "_cupy", lambda: xp)
-    return xp
 
 
 @by_rule

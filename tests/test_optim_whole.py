@@ -5,7 +5,6 @@ import math
 import warnings
 from functools import partial
 
-import fake_cupy
 import interrupts
 import numpy as np
 import pytest
@@ -372,9 +371,7 @@ def test_a_table_that_is_none(bad):
     assert same(source.state, before)
 
 
-def test_a_state_saved_on_a_gpu_is_numpys_and_goes_back(monkeypatch, tmp_path):
-    xp = fake_cupy.module()
-    monkeypatch.setattr(backend, "_cupy", lambda: xp)
+def test_a_state_saved_on_a_gpu_is_numpys_and_goes_back(fake_gpu, tmp_path):
     on = lambda arrays: {name: mb.to_gpu(a) for name, a in arrays.items()}
     p, rule, right, host = on(params()), Adam(), Adam(), params()
     for _ in range(2):

@@ -9,7 +9,6 @@ import pytest
 from models import USUAL
 
 import mbcore as mb
-from mbcore import backend
 from mbcore.averages import PolyakRuppert
 from mbcore.data import gaussians
 from mbcore.derivatives import coupling
@@ -467,9 +466,7 @@ def test_nan_is_no_class():
 
 
 @pytest.fixture
-def gpu(monkeypatch):
-    xp = fake_cupy.module()
-    monkeypatch.setattr(backend, "_cupy", lambda: xp)
+def gpu(fake_gpu):
     return DATA.on("gpu")
 
 
